@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod convert;
 
 /// Messages, clients and servers of the package `tripoint.v1`, generated from `proto/`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, clippy::wildcard_imports)]
