@@ -7,6 +7,8 @@
 
 pub mod clock;
 pub mod convert;
+pub mod identity;
+pub mod tls;
 
 /// Messages, clients and servers of the package `tripoint.v1`, generated from `proto/`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, clippy::wildcard_imports)]
