@@ -6,7 +6,11 @@
 
 pub mod config;
 pub mod drivers;
+pub mod epochs;
 mod error;
+pub mod guard;
+pub mod lease;
+pub mod reconcile;
 
 pub use config::{Config, DatabaseConfig, StackConfig, TlsFiles, WitnessAddress};
 pub use drivers::{DatabaseDriver, Detachment, DriverError, DriverFuture, Drivers};
