@@ -9,22 +9,34 @@
 //! | [`timing`] | whether durations fit together, and the outage that follows |
 //! | [`state`], [`command`] | what is agreed, and every change of it (`apply`) |
 //! | [`view`] | what one witness knows for itself: horizons, reports, links |
-//! | [`decide`] | what the leader proposes |
-//! | [`desired`] | what each site should do, as the state says |
-//! | [`reconcile`] | what an actor does about it |
-//! | [`permit`] | what a gate may open, and when it must close |
+//! | [`mod@decide`] | what the leader proposes |
+//! | [`candidates`] | who may take over, and why the others may not |
+//! | [`mod@desired`] | what each site should do, as the state says |
+//! | [`plan`] | the steps of a transition, as data |
 //! | [`explain`] | English, in this one place |
+//! | [`invariants`] | what must always hold, by name |
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod apply;
+pub mod candidates;
 pub mod command;
+pub mod decide;
+pub mod desired;
+pub mod explain;
+pub mod invariants;
+pub mod plan;
 pub mod policy;
 pub mod state;
 pub mod timing;
+pub mod view;
 
 pub use command::{Command, Entry, Outcome};
+pub use decide::decide;
+pub use desired::desired;
 pub use policy::Policy;
 pub use state::State;
 pub use timing::Timing;
+pub use view::{LinkRow, LocalView};

@@ -80,6 +80,15 @@ impl Moment {
         }
     }
 
+    /// Both clocks `span` earlier, not before zero.
+    #[must_use]
+    pub const fn before(self, span: Millis) -> Self {
+        Self {
+            boottime: self.boottime.saturating_sub(span.micros()),
+            raw: self.raw.saturating_sub(span.micros()),
+        }
+    }
+
     /// The larger of the elapsed times since `earlier`: for who holds a right.
     #[must_use]
     pub const fn elapsed_longest(self, earlier: Self) -> Millis {

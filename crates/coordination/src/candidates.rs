@@ -1,0 +1,191 @@
+//! Who may take a stack over, and why each of the others may not (design, section 7).
+
+use crate::policy::Policy;
+use crate::state::{Stack, State};
+use crate::view::{Heard, LocalView};
+use alloc::vec::Vec;
+use model::{CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict};
+
+/// How far a candidate's log reaches, in the order of the state's chain of promotions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reach {
+    /// Place of its timeline in the chain; the later promotion is the longer log. The site that
+    /// ran the closed epoch itself is beyond all.
+    place: usize,
+    lsn: Lsn,
+}
+
+/// One site, judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The site.
+    pub site: SiteId,
+    /// Why it may not; empty: it may.
+    pub against: Vec<Ineligible>,
+    /// How far its log reaches, where known.
+    pub reach: Option<Reach>,
+    /// The end of its WAL, for people.
+    pub received: Option<Lsn>,
+}
+
+impl Candidate {
+    /// True if nothing speaks against it.
+    #[must_use]
+    pub fn is_eligible(&self) -> bool {
+        self.against.is_empty()
+    }
+
+    /// True if the group may still hear its position: it renews, but has not let go yet.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.against == [Ineligible::NotDetached]
+    }
+}
+
+/// Judges every site of the stack, in the order of priority.
+#[must_use]
+pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<Candidate> {
+    let (Some(stack), Some(policy)) = (state.stacks().get(id), state.policy()) else {
+        return Vec::new();
+    };
+    stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now)).collect()
+}
+
+fn judge_one(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    site: &SiteId,
+    now: Moment,
+) -> Candidate {
+    let heard = view.heard(site, id);
+    let mut against = Vec::new();
+    if let Some(reason) = away(state, view, policy, site, now) {
+        against.push(reason);
+    }
+    if stack.transition.as_ref().is_some_and(|t| t.failed.contains(site)) {
+        against.push(Ineligible::PromoteFailed);
+    }
+    against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
+    let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
+    let reach = if ran_last && stack.is_closed() {
+        against.extend(old_active_unfit(stack, heard));
+        Some(Reach { place: usize::MAX, lsn: Lsn::default() })
+    } else if ran_last {
+        against.push(Ineligible::Active);
+        None
+    } else {
+        standby_reach(policy, stack, site, heard, &mut against)
+    };
+    let received = heard.and_then(|h| h.report.database.received);
+    Candidate { site: site.clone(), against, reach, received }
+}
+
+fn away(state: &State, view: &LocalView, policy: &Policy, site: &SiteId, now: Moment) -> Option<Ineligible> {
+    let fresh = policy.timing.values().renew_every.times(2).plus(policy.timing.renew_p99());
+    if !state.is_registered(site) {
+        Some(Ineligible::NotRegistered)
+    } else if !view.renews_within(site, fresh, now) {
+        Some(Ineligible::NotRenewing)
+    } else {
+        None
+    }
+}
+
+fn unfit(stack: &Stack, heard: &Heard) -> Option<Ineligible> {
+    let report = &heard.report;
+    match (&report.gate, report.database.system_id, stack.system_id) {
+        (None, ..) => Some(Ineligible::GateAway),
+        (Some(gate), ..) if !gate.data_present => Some(Ineligible::DatabaseLost),
+        (_, Some(own), Some(ours)) if own != ours => Some(Ineligible::OtherDatabase),
+        _ => None,
+    }
+}
+
+/// The site that ran the closed epoch may run the next one once nothing of it is left there.
+fn old_active_unfit(stack: &Stack, heard: Option<&Heard>) -> Option<Ineligible> {
+    let gate = heard?.report.gate.as_ref()?;
+    let closed = gate.closed >= stack.closed && gate.open.is_none();
+    let let_go = closed && (!gate.running || gate.standby);
+    (!let_go).then_some(Ineligible::NotDetached)
+}
+
+fn standby_reach(
+    policy: &Policy,
+    stack: &Stack,
+    site: &SiteId,
+    heard: Option<&Heard>,
+    against: &mut Vec<Ineligible>,
+) -> Option<Reach> {
+    let streamed = match &stack.transition {
+        Some(transition) if transition.elected.is_none() => transition.streamed.contains(site),
+        Some(transition) => transition.streamed.contains(site) || stack.streaming.contains_key(site),
+        None => stack.streaming.contains_key(site),
+    };
+    if !streamed {
+        against.push(Ineligible::NotStreaming);
+    }
+    let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
+    match detachment.filter(|d| d.epoch == stack.epoch()) {
+        Some(detachment) => {
+            let place = place_in_chain(stack, detachment.position.timeline);
+            if place.is_none() {
+                against.push(Ineligible::ForkedTimeline);
+            }
+            place.map(|place| Reach { place, lsn: detachment.position.lsn })
+        }
+        None if stack.is_closed() => {
+            against.push(Ineligible::NotDetached);
+            None
+        }
+        None => {
+            against.extend(heard.and_then(|h| unready_standby(policy, stack, h)));
+            None
+        }
+    }
+}
+
+/// Before a loss: would it do?
+fn unready_standby(policy: &Policy, stack: &Stack, heard: &Heard) -> Option<Ineligible> {
+    let database = &heard.report.database;
+    if database.received.is_none() && database.replayed.is_none() {
+        return Some(Ineligible::PositionUnknown);
+    }
+    if database.timeline.is_some_and(|t| place_in_chain(stack, t).is_none()) {
+        return Some(Ineligible::ForkedTimeline);
+    }
+    let bytes = database.upstream.as_ref().map_or(0, |up| up.lag_bytes);
+    (bytes > policy.max_lag_bytes).then_some(Ineligible::Lagging { bytes })
+}
+
+fn place_in_chain(stack: &Stack, timeline: Timeline) -> Option<usize> {
+    stack.promotions.iter().rposition(|p| p.timeline == timeline)
+}
+
+/// The one to elect among the eligible: the longest log, among equals the priority.
+#[must_use]
+pub fn best(candidates: &[Candidate]) -> Option<&Candidate> {
+    // Priority order is kept by taking a later one only if it is strictly longer.
+    candidates.iter().filter(|c| c.is_eligible()).fold(None, |best, next| match best {
+        Some(held) if next.reach <= held.reach => Some(held),
+        _ => Some(next),
+    })
+}
+
+/// The candidates as people see them.
+#[must_use]
+pub fn views(candidates: &[Candidate]) -> Vec<CandidateView> {
+    candidates
+        .iter()
+        .map(|c| CandidateView { site: c.site.clone(), against: c.against.clone(), received: c.received })
+        .collect()
+}
+
+/// True if the site answers: it renews, and the group does not suspect it.
+#[must_use]
+pub fn answers(state: &State, view: &LocalView, site: &SiteId, span: Millis, now: Moment) -> bool {
+    let up = state.sites().get(site).is_some_and(|s| s.verdict == Verdict::Up);
+    up && state.is_registered(site) && view.renews_within(site, span, now)
+}

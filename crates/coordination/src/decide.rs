@@ -1,0 +1,70 @@
+//! What the leader proposes: pure. Every command names what it expects, so that one decided on
+//! old knowledge is refused by `apply`.
+
+mod stack;
+
+use crate::state::{Site, State};
+use crate::view::LocalView;
+use crate::{Command, Policy};
+use alloc::vec::Vec;
+use model::{Moment, SiteId, Verdict};
+
+pub use stack::holds;
+
+/// All that should be proposed now, in order. Empty unless this witness leads.
+#[must_use]
+pub fn decide(state: &State, view: &LocalView, now: Moment) -> Vec<Command> {
+    let (Some(leading), Some(policy)) = (view.leading_since(), state.policy()) else {
+        return Vec::new();
+    };
+    let timing = &policy.timing;
+    // A new leader waits: renewals that were on their way come first.
+    let settling = timing.values().renew_every.plus(timing.renew_p99());
+    let settled = now.elapsed_shortest(leading) >= settling;
+    let mut commands = Vec::new();
+    for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
+        commands.extend(expire(view, id, site, now));
+        if settled {
+            commands.extend(suspect(state, view, policy, id, site, now));
+        }
+    }
+    for (id, stack) in state.stacks() {
+        commands.extend(stack::decide_stack(state, view, policy, id, stack, settled, now));
+    }
+    commands.extend(view.shortened_long_ago(state, now).map(|since| Command::ForgetLongGrant { since }));
+    commands.extend(state.digest_due().map(|(index, digest)| Command::Digest { index, digest }));
+    commands
+}
+
+/// `Expire` needs neither matrix nor veto: the site has fenced itself by then.
+fn expire(view: &LocalView, id: &SiteId, site: &Site, now: Moment) -> Option<Command> {
+    let lease = site.lease.as_ref().filter(|lease| !lease.expired)?;
+    view.horizon_is_past(id, now).then(|| Command::Expire {
+        site: id.clone(),
+        incarnation: lease.incarnation,
+        number: site.number,
+    })
+}
+
+/// Two signals are wanted: no renewal, and a majority of witnesses that reach nothing of the site.
+fn suspect(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &SiteId,
+    site: &Site,
+    now: Moment,
+) -> Option<Command> {
+    let registered = state.is_registered(id);
+    let silent = view.silence(id, now) >= policy.timing.suspect_after();
+    if site.verdict != Verdict::Up || !registered || !silent {
+        return None;
+    }
+    let unreached_by = view.unreached_by(id, policy.timing.values().detect_after, now);
+    (unreached_by.len() > view.witnesses().len() / 2).then(|| Command::SetVerdict {
+        site: id.clone(),
+        verdict: Verdict::Suspect,
+        number: site.number,
+        unreached_by,
+    })
+}

@@ -1,0 +1,379 @@
+//! What the leader proposes for one stack: at most one command at a time.
+
+use crate::candidates::{self, Candidate};
+use crate::state::{Stack, State, Transition};
+use crate::view::LocalView;
+use crate::{Command, Policy};
+use alloc::vec::Vec;
+use model::{Cause, FenceMethod, Hold, Millis, Mode, Moment, SiteId, StackId, StepState, Verdict};
+
+/// A data directory must be reported gone for this long before it counts as lost.
+const GONE_FOR: Millis = Millis(1_000);
+/// A standby's link must be down for this long, seen by a healthy primary, before that is committed.
+const NOT_STREAMING_FOR: Millis = Millis(2_000);
+/// Pause before the second election of a transition; it doubles with each further one.
+const PAUSE_FIRST: Millis = Millis(500);
+/// Longest pause between two elections of a transition.
+const PAUSE_MAX: Millis = Millis(30_000);
+
+pub(super) fn decide_stack(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    settled: bool,
+    now: Moment,
+) -> Vec<Command> {
+    let one = match &stack.transition {
+        None => begin(state, view, policy, id, stack, settled, now),
+        Some(transition) if stack.is_closed() => elect(state, view, policy, id, stack, transition, now),
+        Some(transition) if transition.elected == Some(stack.epoch()) => {
+            finish(state, view, policy, id, stack, transition, now)
+        }
+        Some(transition) => fence(state, view, id, stack, transition, now),
+    };
+    match one {
+        Some(command) => alloc::vec![command],
+        None if stack.is_closed() => Vec::new(),
+        None => streaming(state, view, policy, id, stack, now),
+    }
+}
+
+fn begin(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    settled: bool,
+    now: Moment,
+) -> Option<Command> {
+    let active = stack.active.as_ref()?;
+    let cause = begin_cause(state, view, policy, id, stack, settled, now)?;
+    let epoch = active.epoch;
+    let stack_id = id.clone();
+    if stack.mode != Mode::Auto {
+        let known = stack.would.as_ref().is_some_and(|(e, c)| *e == epoch && same_kind(c, &cause));
+        return (!known).then_some(Command::RecordWouldBegin { stack: stack_id, epoch, cause });
+    }
+    Some(Command::BeginTransition { stack: stack_id, epoch, cause, to: None })
+}
+
+fn same_kind(one: &Cause, other: &Cause) -> bool {
+    core::mem::discriminant(one) == core::mem::discriminant(other)
+}
+
+/// Why a transition should begin, if it should.
+fn begin_cause(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    settled: bool,
+    now: Moment,
+) -> Option<Cause> {
+    let active = stack.active.as_ref()?;
+    if stack.is_closed() {
+        return Some(Cause::Expired);
+    }
+    let site = state.sites().get(&active.site)?;
+    match site.verdict {
+        Verdict::Suspect => return Some(Cause::Silence { number: site.number }),
+        Verdict::Lost => return (stack.mode != Mode::Auto).then_some(Cause::Expired),
+        Verdict::Up => {}
+    }
+    if !settled || !candidates::answers(state, view, &active.site, policy.timing.suspect_after(), now) {
+        return None;
+    }
+    let cause = unhealthy(view, policy, id, &active.site, now)?;
+    // With nobody to take over, the active site is left in peace.
+    let judged = candidates::judge(state, view, id, now);
+    let takeover = judged.iter().any(Candidate::is_eligible);
+    let free = anti_flap(view, policy, id, stack, &cause, now).is_none();
+    (takeover && free).then_some(cause)
+}
+
+/// The site answers, but its database does not: only a report that says so counts.
+fn unhealthy(view: &LocalView, policy: &Policy, id: &StackId, site: &SiteId, now: Moment) -> Option<Cause> {
+    let heard = view.heard(site, id)?;
+    let recent = now.elapsed_longest(heard.at) <= policy.timing.suspect_after();
+    if !recent {
+        return None;
+    }
+    if heard.gone.is_some_and(|since| now.elapsed_shortest(since) >= GONE_FOR) {
+        return Some(Cause::DatabaseLost);
+    }
+    let ill = now.elapsed_shortest(heard.healthy) >= policy.unhealthy_after;
+    ill.then_some(Cause::Unhealthy)
+}
+
+/// Before the fence is proven.
+fn fence(
+    state: &State,
+    view: &LocalView,
+    id: &StackId,
+    stack: &Stack,
+    transition: &Transition,
+    now: Moment,
+) -> Option<Command> {
+    let active = stack.active.as_ref()?;
+    let epoch = active.epoch;
+    match (&transition.cause, stack.fence_begun) {
+        // A renewal was applied before any proof: the abort entry.
+        (Cause::Silence { number }, None) => {
+            let last = state.sites().get(&active.site)?.number;
+            let back = last > *number && state.is_registered(&active.site);
+            back.then(|| Command::Elect { stack: id.clone(), epoch, site: active.site.clone() })
+        }
+        (_, None) => Some(Command::FenceBegin { stack: id.clone(), epoch }),
+        (_, Some(begun)) => by_time(state, view, id, stack, begun, now),
+    }
+}
+
+fn by_time(
+    state: &State,
+    view: &LocalView,
+    id: &StackId,
+    stack: &Stack,
+    begun: model::LogIndex,
+    now: Moment,
+) -> Option<Command> {
+    let site = state.sites().get(&stack.active.as_ref()?.site)?;
+    let left = site.stopping.contains(id) || site.unstopped.contains(id);
+    let past = view.fence_horizon_past(id, now) == Some(begun);
+    let proven = past && !left && stack.cover.is_fenced_by_time();
+    proven.then(|| Command::FenceByTime { stack: id.clone(), epoch: stack.epoch(), begun })
+}
+
+/// The epoch is closed: choose the next site, or hold.
+fn elect(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    transition: &Transition,
+    now: Moment,
+) -> Option<Command> {
+    let judged = candidates::judge(state, view, id, now);
+    if hold_election(view, policy, id, stack, transition, &judged, now).is_some() {
+        return None;
+    }
+    let wished = transition.wish.as_ref().filter(|_| transition.attempts == 0);
+    let chosen = match wished {
+        Some(wish) => judged.iter().find(|c| c.site == *wish && c.is_eligible())?,
+        None => candidates::best(&judged)?,
+    };
+    Some(Command::Elect { stack: id.clone(), epoch: stack.epoch(), site: chosen.site.clone() })
+}
+
+/// Why no election is made now, if none is.
+fn hold_election(
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    transition: &Transition,
+    judged: &[Candidate],
+    now: Moment,
+) -> Option<Hold> {
+    if transition.attempts >= policy.attempts_max {
+        return Some(Hold::TooManyFailovers);
+    }
+    if let Some(hold) = anti_flap(view, policy, id, stack, &transition.cause, now) {
+        return Some(hold);
+    }
+    let closed_for = view.since_closed(id, now);
+    if closed_for < pause_before(transition.attempts) {
+        return Some(Hold::Pausing);
+    }
+    let ran_last = stack.active.as_ref().map(|a| &a.site);
+    let back = judged.iter().any(|c| c.is_eligible() && Some(&c.site) == ran_last);
+    if needs_consent(stack, transition) && !back {
+        return Some(Hold::NeedsConsent);
+    }
+    if !judged.iter().any(Candidate::is_eligible) {
+        return Some(Hold::NoCandidate);
+    }
+    let awaited = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
+    let waits = awaited && transition.wish.is_none() && closed_for < policy.elect_wait;
+    waits.then_some(Hold::WaitingForStandbys)
+}
+
+fn pause_before(attempts: u32) -> Millis {
+    match attempts {
+        0 => Millis::ZERO,
+        n => Millis(PAUSE_FIRST.0.saturating_mul(1 << (n - 1).min(10))).min(PAUSE_MAX),
+    }
+}
+
+/// The lost site was itself elected by a failover and opened, and nobody ever streamed from it:
+/// what it acknowledged is nowhere else, so only a human may give that up.
+fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
+    let after_failover = stack.automatic.last().is_some_and(|last| {
+        stack.active.as_ref().is_some_and(|active| active.index == *last)
+    });
+    let opened = stack.promoted().is_some();
+    let failed_for_sure = transition.promote == StepState::Failed;
+    after_failover && opened && !failed_for_sure && !stack.streamed_once
+}
+
+/// Anti-flap and the redundancy rule. A lost site, or a lost database, is always cured.
+fn anti_flap(
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    cause: &Cause,
+    now: Moment,
+) -> Option<Hold> {
+    if *cause == Cause::Operator {
+        return None;
+    }
+    let attempts = view.automatic_within(id, policy.window, now);
+    if attempts >= policy.failovers_max as usize {
+        return Some(Hold::TooManyFailovers);
+    }
+    if *cause != Cause::Unhealthy {
+        return None;
+    }
+    if view.since_completed(id, now).is_some_and(|since| since < policy.cooldown) {
+        return Some(Hold::Cooldown);
+    }
+    let second = stack.completed.is_some();
+    (second && stack.streaming.is_empty()).then_some(Hold::NoRedundancy)
+}
+
+/// After the election: complete, or give the promotion up.
+fn finish(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    transition: &Transition,
+    now: Moment,
+) -> Option<Command> {
+    let epoch = stack.epoch();
+    if let Some(begun) = stack.fence_begun {
+        return by_time(state, view, id, stack, begun, now);
+    }
+    if transition.promote == StepState::Done && transition.verify == StepState::Done {
+        return Some(Command::Complete { stack: id.clone(), epoch });
+    }
+    let give_up = |cause| Some(Command::PromoteGivenUp { stack: id.clone(), epoch, cause });
+    let site = &stack.active.as_ref()?.site;
+    let gone = view.heard(site, id).and_then(|h| h.gone);
+    if gone.is_some_and(|since| now.elapsed_shortest(since) >= GONE_FOR) {
+        return give_up(Cause::DatabaseLost);
+    }
+    let started = if transition.promote == StepState::Done {
+        view.since_promoted(id, now)
+    } else {
+        view.since_elected(id, now)
+    };
+    let late = started >= policy.promote_deadline;
+    if transition.promote == StepState::Failed || late {
+        return give_up(Cause::PromoteFailed);
+    }
+    None
+}
+
+/// Committed changes of "streams from the active site, on its timeline, within `max_lag`".
+fn streaming(
+    state: &State,
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    stack: &Stack,
+    now: Moment,
+) -> Vec<Command> {
+    let Some(active) = &stack.active else { return Vec::new() };
+    let primary = view.heard(&active.site, id);
+    let change = |site: &SiteId| {
+        let known = stack.streaming.get(site);
+        let heard = view.heard(site, id)?;
+        let recent = now.elapsed_longest(heard.at) <= policy.timing.suspect_after();
+        if !recent {
+            return None;
+        }
+        let streams = if streams_now(policy, stack, active, heard, primary, site) {
+            Some(stack.timeline)
+        } else {
+            // Only a primary in good health proves that it is the standby that went away.
+            let fresh = candidates::answers(
+                state, view, &active.site, policy.timing.values().renew_every.times(2), now,
+            );
+            let well = primary.is_some_and(|p| now.elapsed_longest(p.healthy) <= NOT_STREAMING_FOR);
+            let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
+            if !(fresh && well && long) {
+                return None;
+            }
+            None
+        };
+        (streams.as_ref() != known).then(|| Command::SetStreaming {
+            stack: id.clone(),
+            site: site.clone(),
+            epoch: active.epoch,
+            streams,
+        })
+    };
+    stack.sites.iter().filter(|site| **site != active.site).filter_map(change).collect()
+}
+
+/// Streaming means status `streaming` on both sides and the right received timeline.
+fn streams_now(
+    policy: &Policy,
+    stack: &Stack,
+    active: &crate::state::Assignment,
+    heard: &crate::view::Heard,
+    primary: Option<&crate::view::Heard>,
+    site: &SiteId,
+) -> bool {
+    let database = &heard.report.database;
+    let standby_side = database.upstream.as_ref().is_some_and(|up| {
+        up.streaming
+            && up.timeline == stack.timeline
+            && up.site.as_ref().is_none_or(|s| *s == active.site)
+            && up.lag_bytes <= policy.max_lag_bytes
+    });
+    let same = database.system_id == stack.system_id;
+    let primary_side = primary.is_some_and(|p| {
+        p.report.database.replicas.iter().any(|r| r.name == site.as_str() && r.streaming)
+    });
+    standby_side && same && primary_side
+}
+
+/// Why the group waits, for people.
+#[must_use]
+pub fn holds(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<Hold> {
+    let (Some(stack), Some(policy)) = (state.stacks().get(id), state.policy()) else { return Vec::new() };
+    let Some(active) = &stack.active else { return Vec::new() };
+    let mut holds = Vec::new();
+    let lost = state.sites().get(&active.site).is_some_and(|s| s.verdict != Verdict::Up);
+    if lost && !stack.is_closed() && !stack.cover.is_fenced_by_time() {
+        holds.push(Hold::HeldCover);
+    }
+    let unstopped = state.sites().get(&active.site).is_some_and(|s| s.unstopped.contains(id));
+    if unstopped && !stack.is_closed() {
+        holds.push(Hold::Unstopped(active.site.clone()));
+    }
+    match &stack.transition {
+        Some(transition) if stack.is_closed() => {
+            let judged = candidates::judge(state, view, id, now);
+            holds.extend(hold_election(view, policy, id, stack, transition, &judged, now));
+        }
+        Some(transition) if transition.elected != Some(stack.epoch()) => {
+            holds.push(Hold::WaitingForFence { method: FenceMethod::Time });
+        }
+        Some(_) => {}
+        None if stack.mode != Mode::Auto && lost => holds.push(Hold::Mode(stack.mode)),
+        None => {
+            let ill = unhealthy(view, policy, id, &active.site, now);
+            holds.extend(ill.and_then(|cause| anti_flap(view, policy, id, stack, &cause, now)));
+        }
+    }
+    holds
+}
