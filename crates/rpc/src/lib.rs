@@ -5,10 +5,17 @@
 //! that knows protobuf.
 #![forbid(unsafe_code)]
 
+pub mod certs;
+pub mod client;
 pub mod clock;
 pub mod convert;
 pub mod identity;
+pub mod server;
 pub mod tls;
+
+/// The gRPC library: the shells write their services against it by this name, and depend on
+/// `rpc` alone.
+pub use tonic;
 
 /// Messages, clients and servers of the package `tripoint.v1`, generated from `proto/`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, clippy::wildcard_imports)]
