@@ -89,7 +89,8 @@ impl State {
             (Outcome::Renewed { mut grant, repeated }, Command::Renew { request, .. }) => {
                 let cover = self.cover_of(&request.site);
                 grant.cover_revision = cover.revision;
-                grant.cover = (cover.revision != request.cover_known).then_some(cover);
+                let known = request.cover_known == cover.revision && cover.revision.0 > 0;
+                grant.cover = (!known).then_some(cover);
                 Outcome::Renewed { grant, repeated }
             }
             (outcome, _) => outcome,

@@ -40,3 +40,6 @@ pub use policy::Policy;
 pub use state::State;
 pub use timing::Timing;
 pub use view::{LinkRow, LocalView};
+
+#[cfg(test)]
+mod tests;

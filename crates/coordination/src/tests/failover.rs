@@ -1,0 +1,238 @@
+//! From the loss of the active site to the next one, and what must not lead there.
+
+use super::world::{World, chat, site};
+use crate::{Command, Outcome, decide, desired};
+use model::{
+    Cause, Epoch, Instruction, Lsn, Millis, Mode, Refusal, StepKind, StepOutcome, Timeline, Verdict,
+    WalPosition,
+};
+
+#[test]
+fn a_lost_site_is_replaced_and_never_before_its_lease_has_ended() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(7_000));
+    assert_eq!(world.state.sites()[&site(1)].verdict, Verdict::Suspect);
+    assert!(!world.stack().is_closed(), "7.0 s is below W (7.142 s)");
+    world.run(Millis(1_000));
+    let (active, epoch) = world.state.active(&chat()).expect("adopted");
+    assert_eq!((active, epoch), (&site(2), Epoch(2)));
+    assert!(world.stack().transition.is_none(), "complete");
+    assert_eq!(world.stack().timeline, Timeline(2));
+    assert_eq!(world.count(|c| matches!(c, Command::Elect { .. })), 1);
+}
+
+#[test]
+fn the_longest_log_wins_over_the_priority() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    world.lose(&site(1));
+    world.run(Millis(9_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
+}
+
+#[test]
+fn a_blip_shorter_than_detection_changes_nothing() {
+    let mut world = World::automatic();
+    for _ in 0..20 {
+        world.lose(&site(1));
+        world.run(Millis(1_900));
+        world.hands.get_mut(&site(1)).expect("dc1").alive = true;
+        world.run(Millis(500));
+    }
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(1), Epoch(1)));
+    assert_eq!(world.count(|c| matches!(c, Command::BeginTransition { .. })), 0);
+}
+
+#[test]
+fn a_renewal_before_any_proof_ends_the_transition_by_an_abort_entry() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(4_000));
+    assert!(world.stack().transition.is_some(), "begun for silence");
+    world.hands.get_mut(&site(1)).expect("dc1").alive = true;
+    world.run(Millis(500));
+    assert!(world.stack().transition.is_none());
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(1), Epoch(2)));
+    assert_eq!(world.state.cover_of(&site(1)).of(&chat()).expect("covered").epoch, Epoch(2));
+}
+
+#[test]
+fn an_election_needs_the_fence_first() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(4_000));
+    let elect = Command::Elect { stack: chat(), epoch: Epoch(1), site: site(2) };
+    let outcome = world.commit(elect);
+    assert_eq!(outcome, Outcome::Refused(Refusal::NotFenced { site: site(1), epoch: Epoch(1) }));
+}
+
+#[test]
+fn a_held_cover_is_not_fenced_by_time() {
+    let mut world = World::automatic();
+    world.commit(Command::SetMode { stack: chat(), mode: Mode::Observe });
+    world.lose(&site(1));
+    world.run(Millis(20_000));
+    assert!(!world.stack().is_closed());
+    assert!(world.state.sites()[&site(1)].lease.as_ref().is_some_and(|l| l.expired));
+    assert!(world.count(|c| matches!(c, Command::RecordWouldBegin { .. })) >= 1);
+    assert!(world.count(|c| matches!(c, Command::BeginTransition { .. })) == 0);
+    let attest = Command::Attest {
+        stack: chat(),
+        epoch: Epoch(1),
+        operator: "ada".into(),
+        reason: "power is off".into(),
+    };
+    assert_eq!(world.commit(attest), Outcome::Applied);
+    assert!(world.stack().is_closed());
+}
+
+#[test]
+fn held_to_timed_counts_only_once_the_gate_says_so() {
+    let mut world = World::automatic();
+    world.commit(Command::SetMode { stack: chat(), mode: Mode::Observe });
+    world.hands.get_mut(&site(1)).expect("dc1").acknowledges_timed = false;
+    world.commit(Command::SetMode { stack: chat(), mode: Mode::Auto });
+    world.run(Millis(1_000));
+    world.lose(&site(1));
+    world.run(Millis(20_000));
+    assert!(!world.stack().is_closed(), "its gate may still believe that it has no deadline");
+}
+
+#[test]
+fn unstopped_bars_the_proof_by_time() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(1)).expect("dc1").unstopped = [chat()].to_vec();
+    world.run(Millis(500));
+    world.lose(&site(1));
+    world.run(Millis(20_000));
+    assert!(!world.stack().is_closed());
+}
+
+#[test]
+fn a_second_site_lost_in_the_transition_leads_to_the_third() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
+        world.turn(true);
+    }
+    // dc2 is elected, but dies before it promotes.
+    world.lose(&site(2));
+    world.run(Millis(10_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(3), Epoch(3)));
+    assert!(world.stack().timeline > Timeline(2), "no timeline number is used twice");
+}
+
+#[test]
+fn a_failed_promotion_is_fenced_before_another_election() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
+        world.turn(true);
+    }
+    world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
+    world.turn(false);
+    assert!(matches!(
+        desired(&world.state, &site(2)).of(&chat()).expect("there").instruction,
+        Instruction::Fence { epoch: Epoch(2) }
+    ));
+    world.run(Millis(3_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(3), Epoch(3)));
+}
+
+#[test]
+fn the_old_active_site_is_elected_when_it_alone_returns() {
+    let mut world = World::automatic();
+    for n in 1..=3 {
+        world.lose(&site(n));
+    }
+    world.run(Millis(12_000));
+    assert!(world.stack().is_closed());
+    world.register(&site(1), 11);
+    world.run(Millis(2_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(1), Epoch(2)));
+}
+
+#[test]
+fn a_takeover_from_a_site_that_nobody_streamed_from_needs_a_human() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    while world.stack().promoted().is_none_or(|p| p.epoch == Epoch(1)) {
+        world.turn(true);
+    }
+    world.lose(&site(2));
+    // dc3 never reports that it streams from dc2.
+    for _ in 0..150 {
+        world.turn(true);
+    }
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(2)));
+    assert!(world.stack().is_closed());
+    assert!(crate::decide::holds(&world.state, &world.view, &chat(), world.now).contains(&model::Hold::NeedsConsent));
+}
+
+#[test]
+fn a_new_leader_does_not_suspect_before_it_has_listened() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(1_000));
+    world.view.leading(false, world.now);
+    world.run(Millis(3_000));
+    world.view.leading(true, world.now);
+    assert!(!decide(&world.state, &world.view, world.now).iter().any(|c| matches!(c, Command::SetVerdict { .. })));
+    world.run(Millis(1_200));
+    assert_eq!(world.state.sites()[&site(1)].verdict, Verdict::Suspect);
+}
+
+#[test]
+fn a_site_that_others_reach_is_not_suspected() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.reached.push(site(1));
+    world.run(Millis(6_000));
+    assert_eq!(world.state.sites()[&site(1)].verdict, Verdict::Up);
+}
+
+#[test]
+fn an_operator_moves_the_stack_by_a_stop_and_an_election() {
+    let mut world = World::automatic();
+    let begin = Command::BeginTransition {
+        stack: chat(),
+        epoch: Epoch(1),
+        cause: Cause::Operator,
+        to: Some(site(3)),
+    };
+    assert_eq!(world.commit(begin), Outcome::Applied);
+    world.run(Millis(2_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(3), Epoch(2)));
+    assert_eq!(world.stack().fence.as_ref().map(|f| f.method), Some(model::FenceMethod::Acknowledged));
+}
+
+#[test]
+fn a_standby_that_reports_a_used_timeline_is_refused() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
+        world.turn(true);
+    }
+    let position = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(1_000) });
+    let outcome = world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Done, position);
+    assert_eq!(outcome, Outcome::Refused(Refusal::TimelineUsed));
+}
+
+#[test]
+fn nothing_else_happens_twice_when_commands_are_repeated() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(9_000));
+    let done = world.state.clone();
+    let log: alloc::vec::Vec<Command> = world
+        .log
+        .iter()
+        .map(|(_, c, _)| c.clone())
+        .filter(|c| matches!(c, Command::Elect { .. } | Command::Step(_) | Command::BeginTransition { .. } | Command::Expire { .. } | Command::Complete { .. }))
+        .collect();
+    for command in log {
+        world.commit(command);
+    }
+    assert_eq!(world.stack(), &done.stacks()[&chat()]);
+}
