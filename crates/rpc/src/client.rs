@@ -47,8 +47,8 @@ impl Default for ChannelTiming {
 /// A channel to `address` ("host:port") that talks to nobody but `expected`, of our own group.
 ///
 /// Nothing is dialled yet: a wrong address, and a peer that is away or somebody else, show as
-/// UNAVAILABLE at the call; [`reason`] says why. The next call dials anew, at once. A call that
-/// waits for the connection is not bounded by its own gRPC deadline: use [`within`].
+/// UNAVAILABLE at the call, and a server that does not let us in as UNAVAILABLE or UNKNOWN;
+/// [`reason`] says why. The next call dials anew, at once. A call that waits for the connection is not bounded by its own gRPC deadline: use [`within`].
 /// Must be called within a tokio runtime.
 #[must_use]
 pub fn channel(address: &str, identity: &Identity, expected: Expected, timing: ChannelTiming) -> Channel {

@@ -25,3 +25,6 @@ pub mod v1 {
     /// The descriptor set of the package and all that it imports, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
+
+#[cfg(test)]
+mod tests;

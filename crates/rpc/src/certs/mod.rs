@@ -105,7 +105,10 @@ impl Authority {
         let (cert_file, key_file) = (dir.join(CA_CERT), dir.join(CA_KEY));
         file::refuse_existing(&[&cert_file, &key_file], replace)?;
         let key = KeyPair::generate()?;
-        let mut params = params(&format!("Tripoint group {group}"), days)?;
+        // The name tells this CA from an earlier one of the same group: "unknown issuer" is a
+        // better complaint than "bad signature".
+        let mark: String = key.public_key_raw().iter().rev().take(4).map(|b| format!("{b:02x}")).collect();
+        let mut params = params(&format!("Tripoint group {group}, CA {mark}"), days)?;
         params.subject_alt_names.push(SanType::URI(identity::group_uri(group).try_into()?));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -150,10 +153,15 @@ impl Authority {
     pub fn issue(&self, role: Role, name: &str, names: &[String], days: u32) -> Result<Pair, CertsError> {
         let identity = PeerIdentity::new(&self.group, role, name)?;
         let mut params = params(&format!("{role} {name}"), days)?;
-        params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
         for name in names {
             params.subject_alt_names.push(alternative(name)?);
         }
+        self.sign(identity, params)
+    }
+
+    /// The certificate with all that [`Self::issue`] leaves no choice about.
+    fn sign(&self, identity: PeerIdentity, mut params: CertificateParams) -> Result<Pair, CertsError> {
+        params.subject_alt_names.push(SanType::URI(identity.to_string().try_into()?));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -161,6 +169,16 @@ impl Authority {
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Pair { identity, cert: cert.pem(), key: key.serialize_pem() })
+    }
+
+    /// One that ended a day ago.
+    #[cfg(test)]
+    pub(crate) fn issue_expired(&self, role: Role, name: &str) -> Result<Pair, CertsError> {
+        let identity = PeerIdentity::new(&self.group, role, name)?;
+        let mut params = params("expired", 1)?;
+        params.not_before = (SystemTime::now() - 3 * DAY).into();
+        params.not_after = (SystemTime::now() - DAY).into();
+        self.sign(identity, params)
     }
 }
 

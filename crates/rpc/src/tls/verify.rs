@@ -3,7 +3,7 @@
 use super::Expected;
 use crate::identity::{IdentityError, PeerIdentity};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -25,7 +25,7 @@ enum Refused {
     Nobody(#[from] IdentityError),
     #[error("the peer is {peer}, of another group than {group}")]
     OtherGroup { peer: PeerIdentity, group: String },
-    #[error("the peer is {peer}; a {role} was expected at this address")]
+    #[error("the peer is {peer}; role {role} was expected at this address")]
     OtherRole { peer: PeerIdentity, role: super::Role },
     #[error("the peer is {peer}; {name} was expected at this address")]
     OtherName { peer: PeerIdentity, name: String },
@@ -33,7 +33,7 @@ enum Refused {
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        CertificateError::Other(OtherError(Arc::new(refused))).into()
+        Self::Other(OtherError(Arc::new(refused)))
     }
 }
 
@@ -44,7 +44,7 @@ fn judged_at(_certificate: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
     now
 }
 
-/// True chain: signed, at `at`, by one of the roots.
+/// Ok for a chain that ends, as of `at`, in one of the roots.
 pub(super) fn chain(
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
