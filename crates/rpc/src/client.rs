@@ -1,8 +1,8 @@
 //! Connections to peers: made at the first call, verified, watched by keepalives, and made
 //! again at the next call after they broke.
 
-use crate::tls::Identity;
 pub use crate::tls::Expected;
+use crate::tls::Identity;
 use hyper_util::rt::TokioIo;
 use model::Millis;
 use rustls_pki_types::ServerName;
@@ -97,10 +97,7 @@ async fn dial(
 ///
 /// # Errors
 /// The call's, or DEADLINE_EXCEEDED: the call may have had its effect.
-pub async fn within<T>(
-    limit: Millis,
-    call: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
+pub async fn within<T>(limit: Millis, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     match timeout(limit.into(), call).await {
         Ok(answer) => answer,
         Err(_) => Err(Status::deadline_exceeded(format!("no answer within {limit}"))),

@@ -9,6 +9,7 @@ pub mod certs;
 pub mod client;
 pub mod clock;
 pub mod convert;
+pub mod health;
 pub mod identity;
 pub mod server;
 pub mod tls;

@@ -77,7 +77,10 @@ impl operator_server::Operator for Desk {
     async fn adopt(&self, r: Request<v1::AdoptRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
         answer(&r)
     }
-    async fn set_mode(&self, r: Request<v1::SetModeRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
+    async fn set_mode(
+        &self,
+        r: Request<v1::SetModeRequest>,
+    ) -> Result<Response<v1::OperatorResponse>, Status> {
         answer(&r)
     }
     async fn attest(&self, r: Request<v1::AttestRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
@@ -161,6 +164,34 @@ async fn members_get_in_and_are_known_by_name() {
 }
 
 #[tokio::test]
+async fn reflection_lists_the_services() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let group = Group::new("ess");
+    let server = Running::start(&group.identity(Role::Witness, "dc1"), "127.0.0.1:0").await;
+    let channel = server.to_witness(&group.identity(Role::Viewer, "bob"));
+    let ask = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let mut client = ServerReflectionClient::new(channel);
+    let call = client.server_reflection_info(tokio_stream::iter([ask]));
+    let mut answers = timeout(LIMIT, call).await.expect("in time").expect("let in").into_inner();
+    let answer = answers.message().await.expect("answered").expect("one");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+    for name in ["tripoint.v1.Operator", "tripoint.v1.Gate", "grpc.health.v1.Health"] {
+        assert!(names.iter().any(|n| n == name), "{names:?}");
+    }
+    drop(answers);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_role_or_site_that_may_not_call_is_denied() {
     let group = Group::new("ess");
     let server = Running::start(&group.identity(Role::Witness, "dc1"), "127.0.0.1:0").await;
@@ -203,8 +234,10 @@ async fn the_server_refuses_a_rogue_ca_and_another_group() {
     let (group, rogue, guests) = (Group::new("ess"), Group::new("ess"), Group::new("guests"));
     let server = Running::start(&group.identity(Role::Witness, "dc1"), "127.0.0.1:0").await;
     let client = trusting(&rogue, Role::Operator, "mallory", &group);
-    let why = unavailable(&server.to_witness(&client)).await;
-    assert!(why.contains("UnknownCA"), "{why}");
+    unavailable(&server.to_witness(&client)).await;
+    let failure = raw(server.address, Some(&rogue.files(Role::Operator, "mallory"))).await;
+    let failure = failure.expect_err("its CA is another");
+    assert!(failure.contains("UnknownCA"), "{failure}");
     server.stop().await;
 
     // A server that trusts the CA of both still lets only its own group in.
@@ -239,8 +272,9 @@ async fn an_expired_certificate_loads_but_is_refused() {
     pair.write(&files.cert, &files.key, true).expect("written");
     let expired = Identity::load(&files).expect("an expired one loads");
     assert!(expired.expired());
-    let why = unavailable(&server.to_witness(&expired)).await;
-    assert!(why.contains("CertificateExpired"), "{why}");
+    unavailable(&server.to_witness(&expired)).await;
+    let failure = raw(server.address, Some(&files)).await.expect_err("it has expired");
+    assert!(failure.contains("CertificateExpired"), "{failure}");
     server.stop().await;
 }
 
@@ -256,8 +290,12 @@ async fn a_new_certificate_and_a_new_ca_are_taken_while_it_runs() {
     let first = raw(server.address, Some(&bob)).await.expect("let in");
 
     // The file changes; nobody is told.
-    group.authority.issue(Role::Witness, "dc1", &[], 30).expect("a certificate")
-        .write(&files.cert, &files.key, true).expect("replaced");
+    group
+        .authority
+        .issue(Role::Witness, "dc1", &[], 30)
+        .expect("a certificate")
+        .write(&files.cert, &files.key, true)
+        .expect("replaced");
     wait_for(async || raw(server.address, Some(&bob)).await.expect("let in") != first).await;
     health(&old).await.expect("what is open stays open");
 

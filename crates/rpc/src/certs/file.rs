@@ -32,9 +32,8 @@ pub(super) fn write(file: &Path, bytes: &[u8], mode: u32, replace: bool) -> Resu
     let mut name = OsString::from(file);
     name.push(format!(".new-{}", std::process::id()));
     let beside = Path::new(&name);
-    let written = fill(beside, bytes, mode).and_then(|()| {
-        if replace { fs::rename(beside, file) } else { fs::hard_link(beside, file) }
-    });
+    let written = fill(beside, bytes, mode)
+        .and_then(|()| if replace { fs::rename(beside, file) } else { fs::hard_link(beside, file) });
     if !(replace && written.is_ok()) {
         // It has its name by now, or is of no use; one that cannot be removed does no harm.
         let _left_behind = fs::remove_file(beside);

@@ -11,8 +11,7 @@ fn mode(file: &Path) -> u32 {
 /// A CA and one certificate of it.
 fn pair_in(dir: &Path, group: &str) -> (Authority, TlsFiles) {
     let authority = Authority::create(dir, group, CA_DAYS, false).expect("a new CA");
-    let files =
-        TlsFiles { ca: dir.join(CA_CERT), cert: dir.join("dc1.pem"), key: dir.join("dc1.key") };
+    let files = TlsFiles { ca: dir.join(CA_CERT), cert: dir.join("dc1.pem"), key: dir.join("dc1.key") };
     let pair = authority.issue(Role::Witness, "dc1", &[], LEAF_DAYS).expect("a certificate");
     pair.write(&files.cert, &files.key, false).expect("new files");
     (authority, files)

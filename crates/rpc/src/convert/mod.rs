@@ -75,9 +75,7 @@ impl ConvertError {
         match self {
             Self::Missing { field } => Self::Missing { field: field.within(outer) },
             Self::Name { field, source } => Self::Name { field: field.within(outer), source },
-            Self::UnknownValue { field, value } => {
-                Self::UnknownValue { field: field.within(outer), value }
-            }
+            Self::UnknownValue { field, value } => Self::UnknownValue { field: field.within(outer), value },
             Self::Twice { field, stack } => Self::Twice { field: field.within(outer), stack },
         }
     }

@@ -3,8 +3,8 @@
 use super::{ConvertError, known, list, messages, millis, optional, required, site, stack, unknown};
 use crate::v1;
 use model::{
-    Containment, DatabaseReport, DatabaseRole, Epoch, GateReport, Lsn, Millis, Replica, SiteReport,
-    StepKind, StepOutcome, StepReport, SystemId, Timeline, Upstream, WalPosition,
+    Containment, DatabaseReport, DatabaseRole, Epoch, GateReport, Lsn, Millis, Replica, SiteReport, StepKind,
+    StepOutcome, StepReport, SystemId, Timeline, Upstream, WalPosition,
 };
 
 impl From<DatabaseRole> for v1::Role {

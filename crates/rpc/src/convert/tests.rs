@@ -37,11 +37,12 @@ fn some_terms() -> impl Strategy<Value = GrantTerms> {
 }
 
 fn a_cover() -> impl Strategy<Value = Cover> {
-    let entry = (a_stack(), an_epoch(), any::<bool>(), any::<u64>()).prop_map(|(stack, epoch, held, since)| {
-        let since = LogIndex(since);
-        let kind = if held { CoverKind::Held { since } } else { CoverKind::Timed { since } };
-        CoverEntry { stack, epoch, kind }
-    });
+    let entry =
+        (a_stack(), an_epoch(), any::<bool>(), any::<u64>()).prop_map(|(stack, epoch, held, since)| {
+            let since = LogIndex(since);
+            let kind = if held { CoverKind::Held { since } } else { CoverKind::Timed { since } };
+            CoverEntry { stack, epoch, kind }
+        });
     (any::<u64>(), vec(entry, 0..5)).prop_map(|(revision, mut entries)| {
         entries.sort_by(|a, b| a.stack.cmp(&b.stack));
         entries.dedup_by(|a, b| a.stack == b.stack);
@@ -50,8 +51,11 @@ fn a_cover() -> impl Strategy<Value = Cover> {
 }
 
 fn an_ack() -> impl Strategy<Value = TimedAck> {
-    (a_stack(), an_epoch(), any::<u64>())
-        .prop_map(|(stack, epoch, since)| TimedAck { stack, epoch, since: LogIndex(since) })
+    (a_stack(), an_epoch(), any::<u64>()).prop_map(|(stack, epoch, since)| TimedAck {
+        stack,
+        epoch,
+        since: LogIndex(since),
+    })
 }
 
 fn an_answer() -> impl Strategy<Value = RegistrationAnswer> {
@@ -116,9 +120,8 @@ fn a_database() -> impl Strategy<Value = DatabaseReport> {
             lag_bytes,
         },
     );
-    let replica = (".*", any::<bool>(), an_lsn(), an_lsn()).prop_map(
-        |(name, streaming, flushed, replayed)| Replica { name, streaming, flushed, replayed },
-    );
+    let replica = (".*", any::<bool>(), an_lsn(), an_lsn())
+        .prop_map(|(name, streaming, flushed, replayed)| Replica { name, streaming, flushed, replayed });
     let numbers = (
         option::of(any::<u64>().prop_map(SystemId)),
         option::of(a_timeline()),
@@ -173,10 +176,9 @@ fn a_report() -> impl Strategy<Value = SiteReport> {
 }
 
 fn a_step() -> impl Strategy<Value = StepReport> {
-    let outcome =
-        prop_oneof![Just(StepOutcome::Done), Just(StepOutcome::Failed), Just(StepOutcome::Unknown)];
-    let position = (a_timeline(), any::<u64>())
-        .prop_map(|(timeline, lsn)| WalPosition { timeline, lsn: Lsn(lsn) });
+    let outcome = prop_oneof![Just(StepOutcome::Done), Just(StepOutcome::Failed), Just(StepOutcome::Unknown)];
+    let position =
+        (a_timeline(), any::<u64>()).prop_map(|(timeline, lsn)| WalPosition { timeline, lsn: Lsn(lsn) });
     let names = (a_site(), a_stack(), an_epoch());
     (names, 0..StepKind::ALL.len(), outcome, option::of(position), ".*").prop_map(
         |((site, stack, epoch), step, outcome, position, evidence)| StepReport {
@@ -286,7 +288,8 @@ proptest! {
 fn the_field_at_fault_is_named() {
     let entry = |stack: &str| v1::CoverEntry { stack: stack.to_owned(), epoch: 1, held: false, since: 1 };
     let cover = v1::Cover { revision: 1, entries: vec![entry("a"), entry("B")] };
-    let answer = v1::RenewResponse { terms: Some(v1::Terms::default()), cover: Some(cover), ..Default::default() };
+    let answer =
+        v1::RenewResponse { terms: Some(v1::Terms::default()), cover: Some(cover), ..Default::default() };
     let error = Grant::try_from(answer).expect_err("B is no name").to_string();
     assert!(error.starts_with("field cover.entries[1].stack: "), "{error}");
 

@@ -91,10 +91,9 @@ where
     let _cut_when_dropped = cut.clone().drop_guard();
     let (sender, receiver) = mpsc::channel(HANDSHAKES_MAX);
     let accepting = accept(listener, identity, sender, cut.clone());
-    let serving = builder().add_routes(routes).serve_with_incoming_shutdown(
-        ReceiverStream::new(receiver),
-        stopping.clone().cancelled_owned(),
-    );
+    let serving = builder()
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(ReceiverStream::new(receiver), stopping.clone().cancelled_owned());
     let mut serving = pin!(serving);
     tokio::select! {
         ended = &mut serving => return Ok(ended?),

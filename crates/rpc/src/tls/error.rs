@@ -78,8 +78,8 @@ pub enum TlsError {
         /// The certificate's file.
         file: PathBuf,
         /// Who the process is.
-        was: PeerIdentity,
+        was: Box<PeerIdentity>,
         /// Whom the new file names.
-        is: PeerIdentity,
+        is: Box<PeerIdentity>,
     },
 }

@@ -11,12 +11,7 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 /// One reading of the files, ready for use.
 pub(super) struct Material {
@@ -87,8 +82,8 @@ fn server_config(
 
 /// Validity of a certificate, in seconds since 1970.
 fn validity(file: &Path, der: &[u8]) -> Result<(u64, u64), TlsError> {
-    let certificate = identity::parse(der)
-        .map_err(|source| TlsError::Identity { file: file.to_owned(), source })?;
+    let certificate =
+        identity::parse(der).map_err(|source| TlsError::Identity { file: file.to_owned(), source })?;
     let validity = certificate.validity();
     let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
     Ok((seconds(validity.not_before), seconds(validity.not_after)))
@@ -116,8 +111,7 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// At least one certificate.
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let not_pem =
-        |why: String| TlsError::NotPem { file: file.to_owned(), wanted: "certificate", why };
+    let not_pem = |why: String| TlsError::NotPem { file: file.to_owned(), wanted: "certificate", why };
     let bytes = read(file)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|error| not_pem(error.to_string()))?;

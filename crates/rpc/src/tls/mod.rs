@@ -11,7 +11,10 @@ mod verify;
 
 pub use error::TlsError;
 
-use crate::{clock, identity::{PeerIdentity, Role}};
+use crate::{
+    clock,
+    identity::{PeerIdentity, Role},
+};
 use material::{Material, Stamp};
 use model::{Millis, Moment};
 use rustls::{ClientConfig, ServerConfig, crypto::CryptoProvider};
@@ -153,8 +156,8 @@ impl Identity {
         let material = Material::load(&self.shared.files, &self.shared.provider)?;
         let own = self.own();
         if material.own != own {
-            let files = &self.shared.files;
-            return Err(TlsError::OtherIdentity { file: files.cert.clone(), was: own, is: material.own });
+            let file = self.shared.files.cert.clone();
+            return Err(TlsError::OtherIdentity { file, was: Box::new(own), is: Box::new(material.own) });
         }
         tracing::info!(identity = %own, not_after = material.not_after, "certificate files loaded");
         *self.shared.material.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(material);

@@ -3,8 +3,7 @@
 use super::Expected;
 use crate::identity::{IdentityError, PeerIdentity};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
@@ -59,11 +58,7 @@ pub(super) fn chain(
 
 fn member_of(group: &str, certificate: &CertificateDer<'_>) -> Result<PeerIdentity, Refused> {
     let peer = PeerIdentity::of_certificate(certificate)?;
-    if peer.group == group {
-        Ok(peer)
-    } else {
-        Err(Refused::OtherGroup { peer, group: group.to_owned() })
-    }
+    if peer.group == group { Ok(peer) } else { Err(Refused::OtherGroup { peer, group: group.to_owned() }) }
 }
 
 /// A client's judgement of the server that it dialled.
@@ -154,10 +149,9 @@ impl ClientVerifier {
         roots: &Arc<RootCertStore>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
-        let chain =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?;
+        let chain = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
         Ok(Self { group: group.to_owned(), chain })
     }
 }
