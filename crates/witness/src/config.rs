@@ -27,11 +27,24 @@ pub struct Config {
     pub sites: Vec<SiteConfig>,
     /// The stacks that the group protects.
     pub stacks: Vec<StackConfig>,
-    /// Timing and policy with which a group begins; a running group keeps its committed policy
-    /// unless `revision` here is higher.
+    /// Timing and policy with which a group begins; a running group keeps what it committed.
     pub policy: Policy,
     /// HTTP port for the status page and metrics; not built yet, nothing listens there.
     pub http_listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// The site of a Raft node.
+    #[must_use]
+    pub fn site_of(&self, node: u64) -> Option<&SiteId> {
+        self.members.iter().find(|m| m.node == node).map(|m| &m.site)
+    }
+
+    /// The Raft node of a site.
+    #[must_use]
+    pub fn node_of(&self, site: &SiteId) -> Option<u64> {
+        self.members.iter().find(|m| m.site == *site).map(|m| m.node)
+    }
 }
 
 /// PEM files of one identity.
