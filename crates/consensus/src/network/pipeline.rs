@@ -1,0 +1,129 @@
+//! Log entries to one follower over one gRPC stream: the next goes out before the last is
+//! acknowledged, so that a commit costs one round trip however many are under way.
+
+use super::{Link, millis, network};
+use crate::{
+    codec::{Kind, convert, open},
+    group::Group,
+};
+use futures::{Stream, StreamExt, future, stream};
+use openraft::{
+    OptionalSend, RPCTypes,
+    base::BoxStream,
+    errors::{NetworkError, RPCError},
+    raft::{AppendEntriesRequest, StreamAppendResult},
+};
+use rpc::{
+    client,
+    tonic::Streaming,
+    v1::{RaftRequest, RaftResponse},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// How long making the stream may take.
+const SETUP: Duration = Duration::from_secs(1);
+
+type Item = Result<StreamAppendResult<Group>, RPCError<Group>>;
+
+/// How many requests went out, so that the reader knows whether it is owed an answer.
+#[derive(Default)]
+struct Sent {
+    count: AtomicU64,
+    more: Notify,
+}
+
+pub(super) async fn run<'s, S>(
+    link: &'s mut Link,
+    input: S,
+    limit: Duration,
+) -> Result<BoxStream<'s, Item>, RPCError<Group>>
+where
+    S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
+{
+    link.speak()?;
+    let sent = Arc::new(Sent::default());
+    let outgoing = outgoing(link, input, Arc::clone(&sent));
+    let mut client = link.client()?;
+    // The connection may have to be made first: several round trips.
+    let answers = client::within(millis(limit.max(SETUP)), client.append(outgoing)).await;
+    let answers = answers.map_err(|status| link.failed(RPCTypes::AppendEntries, limit, &status))?.into_inner();
+    let reader = Reader { link, answers, sent, received: 0, limit };
+    Ok(stream::unfold(Some(reader), Reader::step).boxed())
+}
+
+/// Ends early, so that the stream is made anew, when this leader falls silent.
+fn outgoing<S>(link: &Link, input: S, sent: Arc<Sent>) -> impl Stream<Item = RaftRequest> + Send + 'static
+where
+    S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
+{
+    let (shared, target) = (link.network.clone(), link.target);
+    input.map_while_ok(move |request| {
+        if shared.silence.now() {
+            return None;
+        }
+        // Only what was stored before is sent; a frame that can't be made can't be stored either.
+        let frame = convert::append_request(shared.founding, &request).ok()?;
+        sent.count.fetch_add(1, Ordering::AcqRel);
+        sent.more.notify_one();
+        Some(RaftRequest { from: shared.me, to: target, frame })
+    })
+}
+
+trait MapWhile: Stream + Sized {
+    fn map_while_ok<T>(self, map: impl FnMut(Self::Item) -> Option<T> + Send) -> impl Stream<Item = T> {
+        self.map(map).take_while(|item| future::ready(item.is_some())).filter_map(future::ready)
+    }
+}
+
+impl<S: Stream> MapWhile for S {}
+
+struct Reader<'s> {
+    link: &'s mut Link,
+    answers: Streaming<RaftResponse>,
+    sent: Arc<Sent>,
+    received: u64,
+    limit: Duration,
+}
+
+impl<'s> Reader<'s> {
+    async fn step(reader: Option<Self>) -> Option<(Item, Option<Self>)> {
+        let mut reader = reader?;
+        let item = reader.next().await?;
+        let on = matches!(item, Ok(Ok(_)));
+        Some((item, on.then_some(reader)))
+    }
+
+    async fn next(&mut self) -> Option<Item> {
+        let answer = loop {
+            if self.sent.count.load(Ordering::Acquire) > self.received {
+                match timeout(self.limit, self.answers.message()).await {
+                    Ok(answer) => break answer,
+                    Err(_) => return Some(Err(self.link.timeout(RPCTypes::AppendEntries, self.limit))),
+                }
+            }
+            tokio::select! {
+                answer = self.answers.message() => break answer,
+                () = self.sent.more.notified() => {}
+            }
+        };
+        self.received += 1;
+        match answer {
+            Ok(None) => None,
+            Ok(Some(response)) => Some(decode(&response.frame)),
+            Err(status) => Some(Err(self.link.failed(RPCTypes::AppendEntries, self.limit, &status))),
+        }
+    }
+}
+
+fn decode(frame: &[u8]) -> Item {
+    let response = open(Kind::AppendResponse, frame).map_err(|e| network(&e))?;
+    convert::stream_result_back(response)
+        .ok_or_else(|| RPCError::Network(NetworkError::from_string("a conflict without a place")))
+}
