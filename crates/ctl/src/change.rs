@@ -1,0 +1,104 @@
+//! Changes that an operator asks for: each is one committed command.
+
+use crate::Exit;
+use crate::connect::{CHANGE_DEADLINE, Client, ConnectionArgs, Failure};
+use clap::{Args, ValueEnum};
+use rpc::v1;
+
+/// `tripoint adopt`.
+#[derive(Debug, Args)]
+#[command(after_help = "Refused unless every site with a database has registered, exactly one reports a primary\nand the others stream from it. Begins in mode observe.\n\nExample:\n  tripoint adopt --stack main --active dc1")]
+pub struct AdoptArgs {
+    /// The stack
+    #[arg(long)]
+    pub stack: String,
+    /// The site that runs its primary now
+    #[arg(long, value_name = "SITE")]
+    pub active: String,
+    /// How to reach the group.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// `tripoint mode`.
+#[derive(Debug, Args)]
+#[command(after_help = "Modes:\n  auto     the group acts by itself; the active site's lease has a deadline\n  approve  the group prepares everything and waits for a human (not built yet)\n  observe  the group touches nothing and records what it would have done\n\nExample:\n  tripoint mode --stack main auto")]
+pub struct ModeArgs {
+    /// The stack
+    #[arg(long)]
+    pub stack: String,
+    /// What the group may do with it
+    #[arg(value_enum)]
+    pub mode: ModeName,
+    /// How to reach the group.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// A mode's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Acts.
+    Auto,
+    /// Waits for a human.
+    Approve,
+    /// Touches nothing.
+    Observe,
+}
+
+/// Begins to protect a stack.
+///
+/// # Errors
+/// Refused, or nobody answers.
+pub async fn adopt(client: &Client, stack: &str, active: &str) -> Result<String, Failure> {
+    let request = v1::AdoptRequest { stack: stack.to_owned(), active: active.to_owned() };
+    let answer = client
+        .each(CHANGE_DEADLINE, |channel| {
+            let request = request.clone();
+            async move { v1::operator_client::OperatorClient::new(channel).adopt(request).await }
+        })
+        .await;
+    finish(client, answer.map(|a| a.into_inner().text)).await
+}
+
+/// Sets a stack's mode.
+///
+/// # Errors
+/// Refused, or nobody answers.
+pub async fn mode(client: &Client, stack: &str, mode: ModeName) -> Result<String, Failure> {
+    let mode = match mode {
+        ModeName::Auto => v1::Mode::Auto,
+        ModeName::Observe => v1::Mode::Observe,
+        ModeName::Approve => {
+            let text = "mode approve is not built yet: use observe, and switch to auto when you have decided";
+            return Err(Failure::Refused(text.to_owned()));
+        }
+    };
+    let request = v1::SetModeRequest { stack: stack.to_owned(), mode: mode.into() };
+    let answer = client
+        .each(CHANGE_DEADLINE, |channel| {
+            let request = request.clone();
+            async move { v1::operator_client::OperatorClient::new(channel).set_mode(request).await }
+        })
+        .await;
+    finish(client, answer.map(|a| a.into_inner().text)).await
+}
+
+async fn finish(client: &Client, answer: Result<String, Failure>) -> Result<String, Failure> {
+    match answer {
+        Ok(text) => Ok(text),
+        Err(failure) => Err(client.explain_silence(failure).await),
+    }
+}
+
+/// Prints how a change went.
+#[must_use]
+pub fn print(result: Result<String, Failure>) -> Exit {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            Exit::Ok
+        }
+        Err(failure) => crate::fail(&failure),
+    }
+}
