@@ -2,14 +2,21 @@
 
 mod client;
 mod clock;
+mod interrupt;
 mod lab;
+mod product;
+mod runner;
+mod scenario;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use client::session::Target;
 use client::writer::{self, Style};
 use lab::network::{Network, Wan};
 use lab::{cut, network, switch};
+use product::profile::Profile;
+use runner::Job;
+use scenario::{catalogue, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +30,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs scenarios and judges them; exits 1 if one went against its expectation.
+    Run(RunArguments),
+    /// Lists the scenarios.
+    List,
     /// The lab's network, for work by hand.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -47,6 +58,37 @@ enum LabCommand {
         /// What to cut.
         cuts: Vec<String>,
     },
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// Names from `chaos list`, or `all`, or `ci` (each once, as quick as can be).
+    #[arg(required = true)]
+    scenarios: Vec<String>,
+    /// How often each.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// The durations.
+    #[arg(long, value_enum, default_value = "metro")]
+    profile: Profile,
+    /// Where results and logs go.
+    #[arg(long, default_value = "/var/tmp/tripoint-chaos-results")]
+    out: PathBuf,
+    /// Prefix of the namespaces.
+    #[arg(long, env = "LAB", default_value = "tpchaos")]
+    lab: String,
+    /// The product.
+    #[arg(long, env = "TRIPOINT_BIN", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/tripoint"))]
+    binary: PathBuf,
+    /// Run the gates without their kernel lease.
+    #[arg(long)]
+    no_kernel_lease: bool,
+    /// A longer outage than allowed, and a run that does not count, are failures too.
+    #[arg(long)]
+    strict: bool,
+    /// Leave the product's files in place.
+    #[arg(long)]
+    keep_files: bool,
 }
 
 #[derive(clap::Args)]
@@ -117,11 +159,47 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<()> {
     match command {
+        Command::Run(arguments) => run(arguments),
+        Command::List => {
+            for scenario in catalogue::ALL {
+                println!("{:<22} {}", scenario.name, scenario.about);
+            }
+            Ok(())
+        }
         Command::Lab(command) => by_hand(command),
         Command::Writer(arguments) => write(arguments),
         Command::Switch(arguments) => {
             switch::run(&arguments.name.lab, arguments.name.sites, arguments.wan())
         }
+    }
+}
+
+fn run(arguments: RunArguments) -> Result<()> {
+    let mut scenarios = Vec::new();
+    for name in &arguments.scenarios {
+        match name.as_str() {
+            "all" | "ci" => scenarios.extend(catalogue::ALL),
+            name => scenarios.push(catalogue::find(name).with_context(|| format!("no scenario {name:?}: see `chaos list`"))?),
+        }
+    }
+    interrupt::watch()?;
+    let binary = arguments.binary.canonicalize().with_context(|| arguments.binary.display().to_string())?;
+    let job = Job {
+        scenarios,
+        runs: arguments.runs,
+        profile: arguments.profile,
+        lab: arguments.lab,
+        out: std::path::absolute(&arguments.out)?,
+        binary,
+        kernel_lease: !arguments.no_kernel_lease,
+        keep_files: arguments.keep_files,
+    };
+    let verdicts = runner::run_all(&job)?;
+    println!("\n{}", table::render(&verdicts));
+    let bad = verdicts.iter().filter(|v| !v.violations.is_empty() || (arguments.strict && (v.over() || v.invalid.is_some())));
+    match bad.count() {
+        0 => Ok(()),
+        count => bail!("{count} of {} runs went against their expectation; see {}", verdicts.len(), job.out.display()),
     }
 }
 
