@@ -4,23 +4,38 @@
 //! [`run`] is called on the process's main thread and stays there: it is the only thread that
 //! forks, decides and kills. The actor's link and the role endpoint live on other threads and
 //! hand it events.
+//!
+//! | module | what it is about |
+//! | --- | --- |
+//! | [`brain`] | what may be opened, and when it must close: pure |
+//! | `supervisor` | the main thread's loop around it |
+//! | `hold` | containment: cgroup, PID namespace, container; the warden |
+//! | `timer`, `firewall` | what the kernel does when the gate cannot |
+//! | `record`, `settings`, `timelines`, `data` | what is on disk |
+//! | `link`, `endpoint` | the actor, and load balancers |
 
+pub mod brain;
+mod check;
 mod config;
+mod data;
+mod endpoint;
 mod error;
+mod fence;
+mod firewall;
+mod hold;
+mod link;
+mod lock;
+mod processes;
+mod record;
+mod run;
+mod settings;
+mod shared;
+mod supervisor;
+mod sys;
+mod timelines;
+mod timer;
 
+pub use check::check;
 pub use config::{Config, ContainmentChoice, KernelLeaseChoice, TERMS_DEFAULT};
 pub use error::Error;
-
-/// Runs a gate until it is told to stop; the exit code for the process.
-///
-/// # Errors
-/// [`Error`] says why it did not start, with the remedy.
-pub fn run(_config: Config) -> Result<u8, Error> {
-    Ok(0)
-}
-
-/// What is wrong with a configuration on this host, each with its remedy; empty if it will do.
-#[must_use]
-pub fn check(_config: &Config) -> Vec<Error> {
-    Vec::new()
-}
+pub use run::run;

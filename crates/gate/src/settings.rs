@@ -1,0 +1,235 @@
+//! PostgreSQL's settings that the gate owns, in a file that `postgresql.conf` includes.
+//!
+//! Not ALTER SYSTEM (the gate speaks no SQL, and 17's `allow_alter_system = off` refuses it),
+//! and not the command line (which would beat every reload). `postgresql.auto.conf` beats an
+//! include, so `primary_conninfo` (`pg_basebackup -R` writes it there) is moved out of it.
+
+use crate::Error;
+use crate::hold::User;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+const HEADER: &str = "# Written by tripoint gate. Do not edit: it is replaced whole.";
+const MARK: &str = "# tripoint gate";
+const CONNINFO: &str = "primary_conninfo";
+/// A promotion sometimes sleeps this out (5 s by default).
+const RETRY: &str = "wal_retrieve_retry_interval = '100ms'";
+
+/// The files, and who must be able to read them.
+pub(crate) struct Settings {
+    /// `postgresql.conf`, wherever the command line has it.
+    main: PathBuf,
+    /// `postgresql.auto.conf`.
+    auto: PathBuf,
+    include: PathBuf,
+    user: Option<User>,
+}
+
+impl Settings {
+    pub(crate) fn new(command: &[std::ffi::OsString], data: &Path, include: &Path, user: Option<User>) -> Self {
+        let main = main_file(command).unwrap_or_else(|| data.join("postgresql.conf"));
+        Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user }
+    }
+
+    /// Before each start: the include is there, named last in `postgresql.conf`, and nothing
+    /// beats it. A copied data directory brings another site's line: it is replaced.
+    pub(crate) fn ensure(&self) -> Result<(), Error> {
+        let moved = self.strip_auto()?;
+        if !self.include.exists() {
+            self.write_include(moved.as_deref())?;
+        } else if self.conninfo_line().is_none()
+            && let Some(line) = moved
+        {
+            self.write_include(Some(&line))?;
+        }
+        let fail = Error::file("add the gate's include to", &self.main);
+        self.ensure_included().map_err(fail)
+    }
+
+    /// Sets `primary_conninfo` on disk; false if it was set so already. In force after a reload.
+    pub(crate) fn set_conninfo(&self, value: &str) -> Result<bool, Error> {
+        let stripped = self.strip_auto()?.is_some();
+        let line = format!("{CONNINFO} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
+        if !stripped && self.conninfo_line().as_deref() == Some(&line) {
+            return Ok(false);
+        }
+        self.write_include(Some(&line))?;
+        Ok(true)
+    }
+
+    fn conninfo_line(&self) -> Option<String> {
+        let text = fs::read_to_string(&self.include).ok()?;
+        text.lines().rfind(|line| sets_conninfo(line)).map(str::to_owned)
+    }
+
+    fn write_include(&self, conninfo: Option<&str>) -> Result<(), Error> {
+        let conninfo = conninfo.unwrap_or("");
+        let fail = Error::file("write the gate's settings", &self.include);
+        let owner = self.user.as_ref().map(|u| (u.uid, u.gid));
+        replace(&self.include, &format!("{HEADER}\n{RETRY}\n{conninfo}\n"), owner, 0o600).map_err(fail)
+    }
+
+    /// Takes `primary_conninfo` out of `postgresql.auto.conf`; the line, if there was one.
+    fn strip_auto(&self) -> Result<Option<String>, Error> {
+        let Ok(text) = fs::read_to_string(&self.auto) else { return Ok(None) };
+        let Some(line) = text.lines().rfind(|line| sets_conninfo(line)) else { return Ok(None) };
+        let rest: String = text.lines().filter(|l| !sets_conninfo(l)).flat_map(|l| [l, "\n"]).collect();
+        let fail = Error::file("take primary_conninfo out of", &self.auto);
+        rewrite(&self.auto, &rest).map_err(fail)?;
+        Ok(Some(line.to_owned()))
+    }
+
+    fn ensure_included(&self) -> io::Result<()> {
+        let text = fs::read_to_string(&self.main)?;
+        let path = self.include.to_str().filter(|p| !p.contains('\''));
+        let path = path.ok_or_else(|| io::Error::other("the include file's path has a quote or is no UTF-8"))?;
+        let ours = format!("include_if_exists = '{path}' {MARK}");
+        let marked = text.lines().filter(|l| l.ends_with(MARK)).collect::<Vec<_>>();
+        if marked == [ours.as_str()] && text.lines().next_back() == Some(&ours) {
+            return Ok(());
+        }
+        let rest: String = text.lines().filter(|l| !l.ends_with(MARK)).flat_map(|l| [l, "\n"]).collect();
+        rewrite(&self.main, &format!("{rest}{ours}\n"))
+    }
+
+    /// Directories on the way to the include file that the server's user cannot pass:
+    /// PostgreSQL would skip the file without a word.
+    pub(crate) fn impassable(&self) -> Option<PathBuf> {
+        let user = self.user.as_ref()?;
+        let passes = |directory: &Path| {
+            directory.metadata().is_ok_and(|m| {
+                let bit = if m.uid() == user.uid {
+                    0o100
+                } else if m.gid() == user.gid || user.groups.contains(&m.gid()) {
+                    0o010
+                } else {
+                    0o001
+                };
+                m.mode() & bit != 0
+            })
+        };
+        self.include.ancestors().skip(1).find(|d| d.exists() && !passes(d)).map(Path::to_owned)
+    }
+}
+
+fn sets_conninfo(line: &str) -> bool {
+    let line = line.trim_start();
+    line.get(..CONNINFO.len()).is_some_and(|word| word.eq_ignore_ascii_case(CONNINFO))
+        && line[CONNINFO.len()..].starts_with([' ', '=', '\t'])
+}
+
+/// Where the command line says that the main configuration file is.
+fn main_file(command: &[std::ffi::OsString]) -> Option<PathBuf> {
+    let words: Vec<&str> = command.iter().skip(1).map(|w| w.to_str().unwrap_or("")).collect();
+    let mut found = None;
+    for (i, word) in words.iter().enumerate() {
+        let setting = match *word {
+            "-c" => words.get(i + 1).copied().unwrap_or(""),
+            w => w.strip_prefix("--").or_else(|| w.strip_prefix("-c")).unwrap_or(""),
+        };
+        if let Some((name, value)) = setting.split_once('=')
+            && name.replace('-', "_") == "config_file"
+        {
+            found = Some(PathBuf::from(value));
+        }
+        let directory = match *word {
+            "-D" => words.get(i + 1).copied().unwrap_or(""),
+            w => w.strip_prefix("-D").unwrap_or(""),
+        };
+        if found.is_none() && !directory.is_empty() {
+            let inside = Path::new(directory).join("postgresql.conf");
+            found = inside.exists().then_some(inside);
+        }
+    }
+    found
+}
+
+/// Replaces a file's text; its owner and mode stay.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    // A symlink's target is replaced, not the link.
+    let path = path.canonicalize()?;
+    let data = path.metadata()?;
+    replace(&path, text, Some((data.uid(), data.gid())), data.mode() & 0o7777)
+}
+
+fn replace(path: &Path, text: &str, owner: Option<(u32, u32)>, mode: u32) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tripoint-next");
+    let next = directory.join(name);
+    let mut file = File::create(&next)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    if let Some((uid, gid)) = owner {
+        let now = file.metadata()?;
+        if (now.uid(), now.gid()) != (uid, gid) {
+            chown(&next, Some(uid), Some(gid))?;
+        }
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&next, path)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> (tempfile::TempDir, Settings) {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = root.path().join("data");
+        fs::create_dir(&data).expect("made");
+        fs::write(data.join("postgresql.conf"), "port = 5432").expect("written");
+        let settings = Settings::new(&[], &data, &root.path().join("etc/tripoint.conf"), None);
+        (root, settings)
+    }
+
+    #[test]
+    fn the_include_is_added_once_and_stays_last() {
+        let (_root, s) = settings();
+        s.ensure().expect("added");
+        let once = fs::read_to_string(&s.main).expect("there");
+        s.ensure().expect("nothing to do");
+        assert_eq!(fs::read_to_string(&s.main).expect("there"), once);
+        fs::write(&s.main, format!("{once}primary_conninfo = 'host=other'\n")).expect("written");
+        s.ensure().expect("moved to the end");
+        let text = fs::read_to_string(&s.main).expect("there");
+        assert_eq!(text.matches(MARK).count(), 1);
+        assert!(text.lines().next_back().is_some_and(|l| l.ends_with(MARK)));
+    }
+
+    #[test]
+    fn another_sites_line_is_replaced() {
+        let (_root, s) = settings();
+        fs::write(&s.main, format!("include_if_exists = '/dc1/tripoint.conf' {MARK}\n")).expect("written");
+        s.ensure().expect("replaced");
+        assert!(!fs::read_to_string(&s.main).expect("there").contains("/dc1/"));
+    }
+
+    #[test]
+    fn auto_conf_does_not_beat_the_include() {
+        let (_root, s) = settings();
+        fs::write(&s.auto, "primary_conninfo = 'host=a'\nwork_mem = '4MB'\n").expect("written");
+        s.ensure().expect("moved");
+        assert_eq!(fs::read_to_string(&s.auto).expect("there"), "work_mem = '4MB'\n");
+        assert_eq!(s.conninfo_line().as_deref(), Some("primary_conninfo = 'host=a'"));
+        assert!(s.set_conninfo("").expect("set"));
+        fs::write(&s.auto, "primary_conninfo = 'host=b'\n").expect("written");
+        s.ensure().expect("stripped");
+        assert_eq!(s.conninfo_line().as_deref(), Some("primary_conninfo = ''"), "detached stays detached");
+        assert!(s.set_conninfo("host=c password='it''s'").expect("set"));
+        assert!(!s.set_conninfo("host=c password='it''s'").expect("the same"));
+    }
+
+    #[test]
+    fn the_command_line_tells_where_the_main_file_is() {
+        let words = |text: &str| text.split(' ').map(Into::into).collect::<Vec<std::ffi::OsString>>();
+        let at = |text: &str| main_file(&words(text));
+        assert_eq!(at("postgres -D /none -c config_file=/etc/a.conf"), Some("/etc/a.conf".into()));
+        assert_eq!(at("postgres --config-file=/etc/b.conf"), Some("/etc/b.conf".into()));
+        assert_eq!(at("postgres -D /none"), None);
+    }
+}

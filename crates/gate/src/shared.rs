@@ -1,0 +1,100 @@
+//! What the main thread shows to the other threads, and the events that they hand it.
+
+use crate::brain::Mode;
+use model::{
+    CoverEntry, DatabaseReport, Deadline, Epoch, GateReport, GrantTerms, LogIndex, Millis, Moment, SiteEpochs,
+    StepOutcome, TimedAck, Timeline,
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Everything that can happen to a gate.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A signal for this process.
+    Signal(i32),
+    /// A stream to the actor was made: its orders are numbered anew.
+    Attached,
+    /// The stream broke.
+    Away,
+    /// The actor answered the ask that was sent then.
+    Answer(Moment, Box<Answer>),
+    /// The actor wants something done once.
+    Order(u64, Order),
+}
+
+/// Answer to one ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// False until the actor has heard from the group since its start.
+    pub(crate) known: bool,
+    pub(crate) index: LogIndex,
+    pub(crate) epochs: Option<SiteEpochs>,
+    pub(crate) cover: Option<CoverEntry>,
+    pub(crate) remaining: Millis,
+    pub(crate) terms: Option<GrantTerms>,
+    pub(crate) database: Option<DatabaseReport>,
+}
+
+/// Something to do once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Detach { epoch: Epoch },
+    Follow { epoch: Epoch, conninfo: String },
+    Relinquish { epoch: Epoch },
+    Promote { epoch: Epoch, timeline_highest: Timeline },
+    Stop { epoch: Epoch },
+}
+
+/// How an order ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Done {
+    pub(crate) order: u64,
+    pub(crate) outcome: StepOutcome,
+    pub(crate) evidence: String,
+}
+
+/// What runs, for the role endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub(crate) mode: Mode,
+    /// Out of recovery (a primary) or in it (a standby), and nothing is being closed.
+    pub(crate) settled: bool,
+    /// The postmaster takes connections.
+    pub(crate) ready: bool,
+    /// End of the cover; none for a held one and for epoch 0.
+    pub(crate) deadline: Option<Deadline>,
+}
+
+/// What the main thread saw at its last turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) at: Moment,
+    pub(crate) report: GateReport,
+    pub(crate) timed_ack: Option<TimedAck>,
+    pub(crate) terms: GrantTerms,
+    pub(crate) role: Option<Role>,
+    pub(crate) timeline: Option<Timeline>,
+    pub(crate) database: Option<(Moment, DatabaseReport)>,
+}
+
+/// The snapshot's place.
+pub(crate) struct Shared(Mutex<Snapshot>);
+
+impl Shared {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self(Mutex::new(snapshot))
+    }
+
+    /// A poisoned one is as good: every write replaces it whole.
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> Snapshot {
+        self.lock().clone()
+    }
+
+    pub(crate) fn set(&self, snapshot: Snapshot) {
+        *self.lock() = snapshot;
+    }
+}

@@ -1,0 +1,285 @@
+//! What the actor wants done once. An order is answered when it is done, and again when it is
+//! repeated; orders of an earlier stream are forgotten, what they began goes on.
+
+use super::{Server, Supervisor};
+use crate::brain::{Data, Mode};
+use crate::shared::{Done, Order};
+use crate::{processes, sys};
+use model::{Epoch, Millis, Moment, StepOutcome, Timeline};
+use std::collections::BTreeMap;
+
+/// Orders at one time; more are refused.
+const PENDING_MAX: usize = 16;
+/// Answers kept for repeated orders.
+const ANSWERED_MAX: usize = 64;
+/// An order that only waits is given up after this; what it began goes on.
+const PATIENCE: Millis = Millis(30_000);
+/// So many looks in a row must find no walreceiver...
+const QUIET_LOOKS: u32 = 4;
+/// ... and this long after the reload.
+const QUIET_AFTER: Millis = Millis(15);
+/// A standby that holds up a detachment is told to reload again this often.
+const RELOAD_EVERY: Millis = Millis(100);
+
+/// Orders under way, and the answers to those that ended.
+#[derive(Default)]
+pub(super) struct Orders {
+    pending: BTreeMap<u64, Pending>,
+    answered: BTreeMap<u64, (StepOutcome, String)>,
+}
+
+impl Orders {
+    /// A new stream numbers its orders anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+struct Pending {
+    began: Moment,
+    work: Work,
+}
+
+enum Work {
+    Detach { reloaded: Moment, quiet: u32 },
+    Relinquish(Epoch),
+    Promote(Epoch, Timeline),
+    Stop(Epoch),
+}
+
+/// How far an order has come: none is "not yet".
+type Progress = Option<(StepOutcome, String)>;
+
+fn finished(evidence: impl Into<String>) -> Progress {
+    Some((StepOutcome::Done, evidence.into()))
+}
+
+fn failed(evidence: impl Into<String>) -> Progress {
+    Some((StepOutcome::Failed, evidence.into()))
+}
+
+impl Supervisor {
+    pub(super) fn take_order(&mut self, number: u64, order: Order) {
+        if let Some((outcome, evidence)) = self.life.orders.answered.get(&number).cloned() {
+            return self.answer(number, outcome, evidence);
+        }
+        if self.life.orders.pending.contains_key(&number) {
+            return;
+        }
+        tracing::info!("order {number}: {}", name(&order));
+        if self.life.orders.pending.len() >= PENDING_MAX {
+            return self.answer(number, StepOutcome::Failed, "too many orders at one time".into());
+        }
+        match self.begin(order) {
+            Ok(work) => {
+                let began = rpc::clock::now();
+                self.life.orders.pending.insert(number, Pending { began, work });
+                self.work_on_orders();
+            }
+            Err((outcome, evidence)) => self.conclude(number, outcome, evidence),
+        }
+    }
+
+    /// What is done at once, and what is left to wait for.
+    fn begin(&mut self, order: Order) -> Result<Work, (StepOutcome, String)> {
+        let fail = |text: &str| Err((StepOutcome::Failed, text.to_owned()));
+        let highest = self.input(self.data.look()).highest();
+        match order {
+            Order::Detach { epoch } => {
+                self.check_attachment(epoch, highest)?;
+                self.set_conninfo("", true)?;
+                Ok(Work::Detach { reloaded: rpc::clock::now(), quiet: 0 })
+            }
+            Order::Follow { epoch, conninfo } => {
+                self.check_attachment(epoch, highest)?;
+                let changed = self.set_conninfo(&conninfo, false)?;
+                Err((StepOutcome::Done, if changed { "set and reloaded" } else { "it was set so" }.to_owned()))
+            }
+            Order::Relinquish { epoch } if self.relinquish(epoch) => Ok(Work::Relinquish(epoch)),
+            Order::Relinquish { .. } => fail("the record cannot be written"),
+            Order::Promote { epoch, .. } if epoch < highest => fail("its epoch is below the highest seen"),
+            Order::Promote { epoch, timeline_highest } => Ok(Work::Promote(epoch, timeline_highest)),
+            Order::Stop { epoch } => {
+                match &self.life.server {
+                    Server::Open(open) if matches!(open.mode, Mode::Primary(e) if e > epoch) => {
+                        return fail("the primary is open at a higher epoch");
+                    }
+                    Server::Open(open) if open.mode == Mode::Standby => return fail("a standby runs here"),
+                    _ => self.stop_planned(),
+                }
+                Ok(Work::Stop(epoch))
+            }
+        }
+    }
+
+    /// A standby obeys no epoch below the highest seen; the higher one is on disk before it does.
+    fn check_attachment(&mut self, epoch: Epoch, highest: Epoch) -> Result<(), (StepOutcome, String)> {
+        let fail = |text: &str| Err((StepOutcome::Failed, text.to_owned()));
+        if epoch < highest {
+            return fail("its epoch is below the highest seen");
+        }
+        if let Server::Open(open) = &self.life.server
+            && open.mode != Mode::Standby
+        {
+            return fail("a primary runs here");
+        }
+        if self.raise(epoch) { Ok(()) } else { fail("the record cannot be written") }
+    }
+
+    /// On disk, then reloaded; true if it was something else.
+    fn set_conninfo(&mut self, value: &str, always: bool) -> Result<bool, (StepOutcome, String)> {
+        let changed = self.settings.set_conninfo(value).map_err(|e| (StepOutcome::Failed, e.to_string()))?;
+        if (changed || always) && matches!(self.life.server, Server::Open(_)) {
+            self.holder.signal(libc::SIGHUP);
+        }
+        Ok(changed)
+    }
+
+    /// One step of each order under way.
+    pub(super) fn work_on_orders(&mut self) {
+        let numbers: Vec<u64> = self.life.orders.pending.keys().copied().collect();
+        for number in numbers {
+            let Some(mut pending) = self.life.orders.pending.remove(&number) else { continue };
+            let impatient = rpc::clock::now().elapsed_longest(pending.began) > PATIENCE;
+            let progress = match &mut pending.work {
+                Work::Detach { reloaded, quiet } => self.work_on_detach(reloaded, quiet),
+                Work::Relinquish(epoch) => self.work_on_relinquish(*epoch),
+                Work::Promote(epoch, timeline) => self.work_on_promote(*epoch, *timeline),
+                Work::Stop(epoch) => self.work_on_stop(*epoch),
+            };
+            let waits = matches!(pending.work, Work::Detach { .. } | Work::Promote(..));
+            match progress {
+                Some((outcome, evidence)) => self.conclude(number, outcome, evidence),
+                None if impatient && waits => {
+                    self.conclude(number, StepOutcome::Unknown, format!("not over after {PATIENCE}"));
+                }
+                None => {
+                    self.life.orders.pending.insert(number, pending);
+                }
+            }
+        }
+    }
+
+    /// Clearing the setting alone does nothing while replay is paused or held by a query: the
+    /// walreceiver is ended by its pid, until none comes back.
+    fn work_on_detach(&self, reloaded: &mut Moment, quiet: &mut u32) -> Progress {
+        let now = rpc::clock::now();
+        if !matches!(self.life.server, Server::Open(_)) {
+            return finished("primary_conninfo is cleared on disk; the server does not run");
+        }
+        let receivers = self.life.directory.map(|d| processes::titled(d, "walreceiver")).unwrap_or_default();
+        if !receivers.is_empty() {
+            *quiet = 0;
+            receivers.into_iter().for_each(|pid| sys::kill(pid, libc::SIGTERM));
+            if now.elapsed_shortest(*reloaded) >= RELOAD_EVERY {
+                *reloaded = now;
+                self.holder.signal(libc::SIGHUP);
+            }
+            return None;
+        }
+        *quiet += 1;
+        let over = *quiet >= QUIET_LOOKS && now.elapsed_shortest(*reloaded) >= QUIET_AFTER;
+        if over { finished("primary_conninfo is cleared and reloaded; no walreceiver") } else { None }
+    }
+
+    /// The fence itself is the brain's: the record says "closed".
+    fn work_on_relinquish(&self, epoch: Epoch) -> Progress {
+        match &self.life.server {
+            Server::Open(open) if open.mode == Mode::Standby => {
+                finished(format!("epoch {epoch} is relinquished on disk; a standby runs"))
+            }
+            Server::Down => finished(format!("epoch {epoch} is relinquished on disk; no process is left, {}", self.how_it_ended())),
+            Server::Open(open) if matches!(open.mode, Mode::Primary(e) if e > epoch) => {
+                failed("the primary is open at a higher epoch")
+            }
+            Server::Open(_) | Server::Clearing(_) | Server::Foreign => None,
+        }
+    }
+
+    fn work_on_promote(&mut self, epoch: Epoch, timeline: Timeline) -> Progress {
+        match &self.life.server {
+            Server::Open(open) if open.mode == Mode::Primary(epoch) && open.stop.is_none() => {
+                return if open.settled { finished(format!("primary at epoch {epoch}")) } else { None };
+            }
+            Server::Open(open) if open.stop.is_some() => return failed("it is being closed"),
+            Server::Open(open) if open.mode != Mode::Standby => {
+                // A cover for the next epoch is taken over in place in this very turn.
+                let higher = matches!(open.mode, Mode::Primary(e) if e > epoch);
+                return if higher { failed("the primary is open at a higher epoch") } else { None };
+            }
+            Server::Open(open) if !open.seen_recovery => return None,
+            Server::Open(_) => {}
+            // It is started by the brain, if it may be.
+            Server::Down | Server::Clearing(_) => {
+                let data = self.data.look();
+                return match (data, self.input(data).may_open()) {
+                    (Data::Absent, _) => failed("there is no data directory that this server can start"),
+                    (_, Err(reason)) => failed(reason),
+                    (_, Ok(may)) if may != epoch => failed(format!("the cover is for epoch {may}")),
+                    (_, Ok(_)) => None,
+                };
+            }
+            Server::Foreign => return failed("a server that this gate did not start runs here"),
+        }
+        match self.input(Data::Standby).may_open() {
+            Ok(may) if may == epoch => {}
+            Ok(may) => return failed(format!("the cover is for epoch {may}")),
+            Err(reason) => return failed(reason),
+        }
+        match self.promote(epoch, timeline) {
+            Ok(()) => None,
+            Err(reason) => failed(reason),
+        }
+    }
+
+    /// The epoch is relinquished on disk before the stop is acknowledged.
+    fn work_on_stop(&mut self, epoch: Epoch) -> Progress {
+        if !matches!(self.life.server, Server::Down) {
+            return None;
+        }
+        if !self.relinquish(epoch) {
+            return failed("the record cannot be written");
+        }
+        finished(format!("no process is left, {}; epoch {epoch} is relinquished on disk", self.how_it_ended()))
+    }
+
+    fn how_it_ended(&self) -> String {
+        match self.life.control {
+            Some(c) if c.is_clean() => format!("shut down cleanly, checkpoint record at {}", c.checkpoint),
+            Some(c) => format!("not shut down cleanly ({:?})", c.state),
+            None => "no control file".into(),
+        }
+    }
+
+    fn conclude(&mut self, number: u64, outcome: StepOutcome, evidence: String) {
+        tracing::info!("order {number}: {outcome:?}: {evidence}");
+        let answered = &mut self.life.orders.answered;
+        answered.insert(number, (outcome, evidence.clone()));
+        while answered.len() > ANSWERED_MAX {
+            answered.pop_first();
+        }
+        self.answer(number, outcome, evidence);
+    }
+
+    fn answer(&self, order: u64, outcome: StepOutcome, evidence: String) {
+        // A full queue means an actor that does not read: it will ask again.
+        if self.done.try_send(Done { order, outcome, evidence }).is_err() {
+            tracing::warn!("the actor does not take the outcome of order {order}");
+        }
+    }
+}
+
+fn name(order: &Order) -> String {
+    match order {
+        Order::Detach { epoch } => format!("detach (epoch {epoch})"),
+        // The connection string may hold a password.
+        Order::Follow { epoch, .. } => format!("follow (epoch {epoch})"),
+        Order::Relinquish { epoch } => format!("relinquish epoch {epoch}"),
+        Order::Promote { epoch, timeline_highest } => format!("promote at epoch {epoch}, above timeline {timeline_highest}"),
+        Order::Stop { epoch } => format!("planned stop (epoch {epoch})"),
+    }
+}
