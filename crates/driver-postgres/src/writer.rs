@@ -147,9 +147,10 @@ impl Writer {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let sent = Instant::now();
         let number = i64::try_from(id).unwrap_or(i64::MAX);
-        let statement = client.execute("insert into demo_row (client, id) values ($1, $2)", &[&self.config.client, &number]);
+        let statement = "insert into demo_row (client, id) values ($1, $2)";
         let site = place.site.clone();
-        let (result, done) = match timeout(STEP_DEADLINE, statement).await {
+        let asked = timeout(STEP_DEADLINE, client.execute(statement, &[&self.config.client, &number])).await;
+        let (result, done) = match asked {
             Ok(Ok(_)) => (Write::Acknowledged { id, sent, at: Instant::now(), site }, true),
             Ok(Err(error)) => (Write::Unknown { id, at: Instant::now(), site, why: error.to_string() }, false),
             Err(_) => (Write::Unknown { id, at: Instant::now(), site, why: "no answer in time".to_owned() }, false),
@@ -175,8 +176,9 @@ pub async fn rows_kept(config: &WriterConfig, place: &Place) -> Result<Vec<u64>,
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    let asked = client.query("select id from demo_row where client = $1 order by id", &[&config.client]);
-    let rows = timeout(STEP_DEADLINE * 10, asked).await.map_err(|_| "no answer in time")?.map_err(|e| e.to_string())?;
+    let statement = "select id from demo_row where client = $1 order by id";
+    let asked = timeout(STEP_DEADLINE * 10, client.query(statement, &[&config.client])).await;
+    let rows = asked.map_err(|_| "no answer in time")?.map_err(|error| error.to_string())?;
     rows.iter()
         .map(|row| row.try_get::<_, i64>(0).map(|id| id.unsigned_abs()).map_err(|error| error.to_string()))
         .collect()
