@@ -1,13 +1,39 @@
 //! PostgreSQL, as an actor sees and asks it: implements [`actor::DatabaseDriver`] over SQL, as a
-//! role that can watch and write one row, and nothing else.
+//! role that can watch and write one row, and nothing else (`sql/role.sql`).
+//!
+//! Three sessions are held open, so that a server without free slots can still be asked, and so
+//! that a probe that hangs keeps no observation waiting.
 
-use actor::{DatabaseConfig, DatabaseDriver, Detachment, DriverError, DriverFuture};
+mod conninfo;
+mod detachment;
+mod observe;
+mod probe;
+mod session;
+mod setup;
+pub mod writer;
+
+pub use setup::{ROLE_SQL, setup};
+
+use actor::{DatabaseConfig, DatabaseDriver, Detachment, DriverFuture, Permit};
+use conninfo::Primaries;
 use model::{DatabaseReport, SiteId, WalPosition};
+use session::{Session, Settings};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An observation that takes longer says nothing any more.
+const OBSERVE_DEADLINE: Duration = Duration::from_millis(1_000);
+/// A write that takes longer has failed; the next one is tried anew.
+const PROBE_DEADLINE: Duration = Duration::from_millis(2_000);
+/// The poll during a promotion.
+const POLL_DEADLINE: Duration = Duration::from_millis(500);
 
 /// One PostgreSQL server.
 pub struct Postgres {
-    config: DatabaseConfig,
+    primaries: Primaries,
+    watching: Session,
+    polling: Session,
+    probing: Session,
 }
 
 impl Postgres {
@@ -15,31 +41,40 @@ impl Postgres {
     /// the stack's table of it: by its hosts and ports a standby's primary is recognised.
     #[must_use]
     pub fn new(config: DatabaseConfig, primary_conninfo: &BTreeMap<SiteId, String>) -> Self {
-        let _ = primary_conninfo;
-        Self { config }
-    }
-
-    fn absent<T>(&self) -> DriverFuture<'_, T> {
-        let text = format!("{}:{}: driver under construction", self.config.host, self.config.port);
-        Box::pin(async move { Err(DriverError::Refused(text)) })
+        let settings = Settings::new(config);
+        Self {
+            primaries: Primaries::new(primary_conninfo),
+            watching: Session::new(settings.clone(), OBSERVE_DEADLINE),
+            polling: Session::new(settings.clone(), POLL_DEADLINE),
+            probing: Session::new(settings, PROBE_DEADLINE),
+        }
     }
 }
 
 impl DatabaseDriver for Postgres {
     fn observe(&self) -> DriverFuture<'_, DatabaseReport> {
-        self.absent()
+        Box::pin(async { Ok(observe::observe(&self.watching, &self.primaries).await) })
     }
-    fn write_probe(&self) -> DriverFuture<'_, ()> {
-        self.absent()
+
+    fn write_probe(&self, permit: Permit) -> DriverFuture<'_, ()> {
+        Box::pin(probe::write(&self.probing, permit))
     }
+
     fn in_recovery(&self) -> DriverFuture<'_, bool> {
-        self.absent()
+        Box::pin(probe::in_recovery(&self.polling))
     }
+
     fn detachment(&self) -> DriverFuture<'_, Detachment> {
-        self.absent()
+        Box::pin(detachment::detachment(&self.polling))
     }
+
     fn promotion(&self) -> DriverFuture<'_, WalPosition> {
-        self.absent()
+        Box::pin(probe::promotion(&self.polling))
     }
-    fn drop_connections(&self) {}
+
+    fn drop_connections(&self) {
+        for session in [&self.watching, &self.polling, &self.probing] {
+            session.drop_now();
+        }
+    }
 }
