@@ -4,6 +4,7 @@ mod client;
 mod clock;
 mod interrupt;
 mod lab;
+mod peer;
 mod product;
 mod runner;
 mod scenario;
@@ -37,6 +38,9 @@ enum Command {
     /// The lab's network, for work by hand.
     #[command(subcommand)]
     Lab(LabCommand),
+    /// Pieces for `chaos/ctl`, which runs the product in the peers' lab.
+    #[command(hide = true, subcommand)]
+    Peer(peer::PeerCommand),
     /// A writing client (started by the lab itself).
     #[command(hide = true)]
     Writer(WriterArguments),
@@ -167,6 +171,7 @@ fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Lab(command) => by_hand(command),
+        Command::Peer(command) => peer::run(command),
         Command::Writer(arguments) => write(arguments),
         Command::Switch(arguments) => {
             switch::run(&arguments.name.lab, arguments.name.sites, arguments.wan())

@@ -59,14 +59,6 @@ pub fn tool(program: &str, args: &[&str]) -> Result<String> {
     finish(Command::new(program).args(args), program, args)
 }
 
-/// The same inside a namespace.
-///
-/// # Errors
-/// As [`tool`].
-pub fn tool_inside(name: &str, program: &str, args: &[&str]) -> Result<String> {
-    finish(command(name, program)?.args(args), program, args)
-}
-
 fn finish(command: &mut Command, program: &str, args: &[&str]) -> Result<String> {
     let output = command.output().with_context(|| format!("start {program}"))?;
     if !output.status.success() {

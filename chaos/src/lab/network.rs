@@ -75,12 +75,6 @@ impl Network {
         ns(&self.prefix, place)
     }
 
-    /// How many sites it has.
-    #[must_use]
-    pub const fn sites(&self) -> u8 {
-        self.sites
-    }
-
     /// All places: the sites, then the one outside.
     pub fn places(&self) -> impl Iterator<Item = u8> + use<> {
         (1..=self.sites).chain([OUTSIDE])

@@ -2,7 +2,6 @@
 //! namespace it says another number), and a zombie is no life.
 
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -95,29 +94,6 @@ pub fn client_backends(data: &Path) -> Vec<(i32, String)> {
     titles.filter(|(_, t)| t.starts_with("postgres: ") && t.contains(" 10.")).filter(|(_, t)| !t.contains("walsender")).collect()
 }
 
-/// Children of each process, over all of /proc.
-#[must_use]
-pub fn children() -> BTreeMap<i32, Vec<i32>> {
-    let mut found: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for process in pids().filter_map(stat) {
-        found.entry(process.parent).or_default().push(process.pid);
-    }
-    found
-}
-
-/// `pid` and all that descend from it.
-#[must_use]
-pub fn family(pid: i32) -> Vec<i32> {
-    let children = children();
-    let mut found = vec![pid];
-    let mut next = 0;
-    while let Some(one) = found.get(next).copied() {
-        found.extend(children.get(&one).into_iter().flatten());
-        next += 1;
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +110,5 @@ mod tests {
         let here = std::env::current_dir().expect("there is one");
         let own = i32::try_from(std::process::id()).expect("pids fit");
         assert!(working_in(&here).iter().any(|p| p.pid == own));
-        assert!(family(1).contains(&own) || stat(own).is_some());
     }
 }

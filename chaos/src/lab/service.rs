@@ -47,7 +47,6 @@ struct State {
     pid: Option<i32>,
     restart: bool,
     supervised: bool,
-    starts: u32,
 }
 
 /// One process under supervision. Dropping it ends neither the process nor the supervision: the
@@ -63,12 +62,6 @@ impl Service {
     #[must_use]
     pub fn new(spec: Spec) -> Self {
         Self { spec: Arc::new(spec), state: Arc::default() }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.spec.name
     }
 
     /// Starts it and keeps it running; does nothing if it is supervised already (but a supervision
@@ -103,18 +96,6 @@ impl Service {
     pub fn let_end(&self) {
         self.lock().restart = false;
         self.state.1.notify_all();
-    }
-
-    /// The pid of the process that runs now.
-    #[must_use]
-    pub fn pid(&self) -> Option<i32> {
-        self.lock().pid
-    }
-
-    /// How often it was started.
-    #[must_use]
-    pub fn starts(&self) -> u32 {
-        self.lock().starts
     }
 
     /// Sends a signal to the process, if it runs.
@@ -161,7 +142,6 @@ impl Service {
         let mut state = self.lock();
         let child = command.spawn().with_context(|| self.spec.argv.join(" "))?;
         state.pid = i32::try_from(child.id()).ok();
-        state.starts += 1;
         Ok(child)
     }
 

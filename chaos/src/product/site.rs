@@ -8,10 +8,6 @@ use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;
-use std::time::Duration;
-
-/// How long a service may take to end by itself.
-const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// The kinds of processes that the product has at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,16 +84,6 @@ impl Site {
     /// If a program can't be started.
     pub fn start(&self) -> Result<()> {
         self.all().try_for_each(Service::start)
-    }
-
-    /// Stops everything in good order.
-    pub fn stop(&self) {
-        for part in PARTS.iter().rev() {
-            self.services(*part).iter().for_each(|s| s.let_end());
-        }
-        for part in PARTS.iter().rev() {
-            self.services(*part).iter().for_each(|s| s.stop(STOP_PATIENCE));
-        }
     }
 
     /// Kills every process of the site but the lab's own clients; nothing is started again.

@@ -119,8 +119,6 @@ pub enum Act {
 pub enum Inside {
     /// None.
     Nobody,
-    /// One row after the other.
-    Steady,
     /// Rows without waiting, with patience for late replies.
     Pipeline,
     /// A backend busy for seconds.

@@ -5,7 +5,7 @@ use super::sampler::Sampler;
 use crate::client::history::History;
 use crate::client::writer::Style;
 use crate::lab::network::OUTSIDE;
-use crate::lab::{cut, netns, procs};
+use crate::lab::{cut, netns};
 use crate::product::cluster::Cluster;
 use crate::product::command::StackStatus;
 use crate::product::database;
@@ -177,7 +177,6 @@ impl Run<'_> {
     fn start_clients(&mut self, out: &Path) -> Result<()> {
         let inside: &[Style] = match self.scenario.inside {
             Inside::Nobody => &[],
-            Inside::Steady => &[Style::Steady],
             Inside::Pipeline => &[Style::Pipeline],
             Inside::Long => &[Style::Long],
             Inside::SteadyAndPipeline => &[Style::Steady, Style::Pipeline],
@@ -305,10 +304,4 @@ impl Run<'_> {
 fn wall_offset() -> i128 {
     let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i128::try_from(wall.as_nanos()).unwrap_or(0) - i128::from(clock::now())
-}
-
-/// True if a process of a database at this place is left (for the end of a lab).
-#[must_use]
-pub fn anything_left(data: &Path) -> bool {
-    !procs::working_in(data).is_empty()
 }
