@@ -84,6 +84,35 @@ pub async fn mode(client: &Client, stack: &str, mode: ModeName) -> Result<String
     finish(client, answer.map(|a| a.into_inner().text)).await
 }
 
+/// `tripoint stop-and-elect`: a plain stop of the active site and an election, for labs.
+#[derive(Debug, Args)]
+pub struct StopAndElectArgs {
+    /// The stack
+    #[arg(long)]
+    pub stack: String,
+    /// The site to elect
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    /// How to reach the group.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Stops the active site and has another elected, without the care of a switchover.
+///
+/// # Errors
+/// Refused, or nobody answers.
+pub async fn stop_and_elect(client: &Client, stack: &str, to: &str) -> Result<String, Failure> {
+    let request = v1::StopAndElectRequest { stack: stack.to_owned(), to: to.to_owned() };
+    let answer = client
+        .each(CHANGE_DEADLINE, |channel| {
+            let request = request.clone();
+            async move { v1::operator_client::OperatorClient::new(channel).stop_and_elect(request).await }
+        })
+        .await;
+    finish(client, answer.map(|a| a.into_inner().text)).await
+}
+
 async fn finish(client: &Client, answer: Result<String, Failure>) -> Result<String, Failure> {
     match answer {
         Ok(text) => Ok(text),

@@ -58,6 +58,9 @@ pub enum Command {
     Adopt(ctl::change::AdoptArgs),
     /// Set what the group may do with a stack by itself
     Mode(ctl::change::ModeArgs),
+    /// Stop the active site and elect another, without the care of a switchover (for labs)
+    #[command(hide = true)]
+    StopAndElect(ctl::change::StopAndElectArgs),
     /// Show who is active, who takes over if it is lost now, and why nobody can
     Status(ctl::status::StatusArgs),
     /// Say why the group thinks what it thinks

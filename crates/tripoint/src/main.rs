@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Gate { command: GateCommand::Run { config, command } } => process::gate(&config, command, log),
         Command::Adopt(args) => operator::adopt(&args).into(),
         Command::Mode(args) => operator::mode(&args).into(),
+        Command::StopAndElect(args) => operator::stop_and_elect(&args).into(),
         Command::Status(args) => operator::status(&args).into(),
         Command::Explain(args) => operator::explain(&args).into(),
         Command::Events(args) => operator::events(&args).into(),

@@ -22,6 +22,13 @@ pub fn mode(args: &ctl::change::ModeArgs) -> Exit {
     })
 }
 
+/// `tripoint stop-and-elect`.
+pub fn stop_and_elect(args: &ctl::change::StopAndElectArgs) -> Exit {
+    with_client(&args.connection, async |client| {
+        ctl::change::print(ctl::change::stop_and_elect(&client, &args.stack, &args.to).await)
+    })
+}
+
 /// `tripoint status`.
 pub fn status(args: &ctl::status::StatusArgs) -> Exit {
     with_client(&args.connection, async |client| ctl::status::run(&client, args).await)
