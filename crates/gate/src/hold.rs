@@ -149,11 +149,6 @@ impl Holder {
         Ok(())
     }
 
-    /// True from the start until the child was reaped.
-    pub(crate) fn has_child(&self) -> bool {
-        self.child.is_some()
-    }
-
     /// A signal for the postmaster.
     pub(crate) fn signal(&self, signal: i32) {
         if let Some(pid) = self.child {

@@ -111,7 +111,7 @@ pub(crate) fn launch(body: Body<'_>, bonds: Bonds<'_>, mask: &Mask) -> Result<Pi
     let (go_read, go_write) = match sys::pipe() {
         Ok(ends) => ends,
         Err(e) => {
-            [said_read, said_write].map(sys::close);
+            [said_read, said_write].into_iter().for_each(sys::close);
             return Err(system(e));
         }
     };
@@ -130,9 +130,9 @@ pub(crate) fn launch(body: Body<'_>, bonds: Bonds<'_>, mask: &Mask) -> Result<Pi
         unsafe { child(&prepared, said_write, go_read, go_write) }
     }
     let error = io::Error::last_os_error();
-    [said_write, go_read].map(sys::close);
+    [said_write, go_read].into_iter().for_each(sys::close);
     let outcome = if pid < 0 { Err(error) } else { shake_hands(said_read, go_write) };
-    [said_read, go_write].map(sys::close);
+    [said_read, go_write].into_iter().for_each(sys::close);
     match (outcome, Pid::try_from(pid)) {
         (Ok(()), Ok(pid)) => Ok(pid),
         (outcome, pid) => {
