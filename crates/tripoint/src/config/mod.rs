@@ -10,6 +10,9 @@ mod reader;
 pub mod timing;
 mod witness;
 
+#[cfg(test)]
+mod tests;
+
 pub use problem::{Problem, render};
 use reader::{Problems, Section};
 use std::path::Path;

@@ -126,7 +126,7 @@ impl TimingKeys {
     fn problem(&self, error: &TimingError) -> Problem {
         let rule = error.rule.to_string();
         let names = involved(error.rule);
-        let place = self.places.iter().find(|(name, _)| names.contains(name));
+        let place = names.iter().find_map(|name| self.places.iter().find(|(n, _)| n == name));
         let span = place.map_or_else(|| self.fallback.clone(), |(_, span)| span.clone());
         Problem::new(
             span,

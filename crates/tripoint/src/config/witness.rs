@@ -45,7 +45,10 @@ struct Member {
     name: Located<SiteId>,
     node: Option<u64>,
     node_span: Range<usize>,
+    /// True if a witness is meant to be there, be its address right or wrong.
+    has_witness: bool,
     witness: Option<Located<String>>,
+    has_actor: bool,
     actor: Option<String>,
     public: Vec<String>,
 }
@@ -55,6 +58,8 @@ impl Member {
         let name = section.name("site", "\"dc1\"");
         let node = section.number_opt("node");
         let witness = section.address_opt("witness");
+        let has_witness = section.has("witness");
+        let has_actor = section.has("actor");
         let actor = section.address_opt("actor").map(|a| a.value);
         let public = section.texts("public").into_iter().map(|t| t.value).collect();
         if witness.is_some() && !node.as_ref().is_some_and(|n| n.value > 0) {
@@ -65,7 +70,7 @@ impl Member {
                 "add `node = 1`; a number is never used again for another site",
             );
         }
-        if !section.has("witness") && !section.has("actor") {
+        if !has_witness && !has_actor {
             section.fault(
                 section.span(),
                 "a site without witness and actor",
@@ -75,7 +80,7 @@ impl Member {
         }
         let node_span = section.span_of("node");
         section.finish();
-        Some(Self { name: name?, node: node.map(|n| n.value), node_span, witness, actor, public })
+        Some(Self { name: name?, node: node.map(|n| n.value), node_span, has_witness, witness, has_actor, actor, public })
     }
 
     fn member(&self) -> Option<MemberConfig> {
@@ -120,7 +125,7 @@ fn check_sites(root: &Section<'_>, sites: &[Member], own: Option<&Located<SiteId
             common::once(root, &mut nodes, node.to_string(), site.node_span.clone(), "node number");
         }
     }
-    let witnesses: Vec<&Member> = sites.iter().filter(|s| s.witness.is_some()).collect();
+    let witnesses: Vec<&Member> = sites.iter().filter(|s| s.has_witness).collect();
     if !sites.is_empty() && (witnesses.len() < WITNESSES_MIN || witnesses.len() % 2 == 0) {
         let span = witnesses.last().map_or_else(|| root.span(), |s| s.name.span.clone());
         root.fault(
@@ -151,7 +156,7 @@ fn stacks(root: &Section<'_>, sites: &[Member]) -> Vec<StackConfig> {
         let carried = section.texts("sites");
         let mut own = Vec::new();
         for text in &carried {
-            match sites.iter().find(|s| s.name.value.as_str() == text.value && s.actor.is_some()) {
+            match sites.iter().find(|s| s.name.value.as_str() == text.value && s.has_actor) {
                 Some(site) if !own.contains(&site.name.value) => own.push(site.name.value.clone()),
                 Some(_) => section.fault(text.span.clone(), "a site is listed twice", "again", "remove one of them"),
                 None => section.fault(

@@ -5,6 +5,7 @@ use super::postgres::Postgres;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -131,12 +132,15 @@ pub fn postmaster(layout: &Layout, site: &str) -> anyhow::Result<Pid> {
 pub fn end(dir: &Path) -> anyhow::Result<usize> {
     let began = Instant::now();
     let mut first = None;
+    let mut cgroups = Cgroups::default();
     loop {
         let left: Vec<Process> = all().into_iter().filter(|p| p.belongs_to(dir)).collect();
         let count = *first.get_or_insert(left.len());
         if left.is_empty() {
+            cgroups.remove();
             return Ok(count);
         }
+        left.iter().for_each(|process| cgroups.note(process.pid));
         for process in &left {
             // It may be gone by now: that is what is wanted.
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
@@ -145,6 +149,40 @@ pub fn end(dir: &Path) -> anyhow::Result<usize> {
             bail!("{} processes below {} survive SIGKILL: {:?}", left.len(), dir.display(), left);
         }
         std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
+/// The cgroups that killed gates leave behind: below their own, with their pid in the name.
+#[derive(Default)]
+struct Cgroups {
+    pids: BTreeSet<i32>,
+    parents: BTreeSet<PathBuf>,
+}
+
+impl Cgroups {
+    fn note(&mut self, pid: i32) {
+        let lines = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        if let Some(path) = lines.lines().find_map(|line| line.strip_prefix("0::/")) {
+            self.parents.insert(PathBuf::from(path));
+        }
+        self.pids.insert(pid);
+    }
+
+    fn remove(&self) {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let Some(root) = mounts.lines().find(|line| line.contains(" cgroup2 ")).and_then(|l| l.split(' ').nth(1)) else {
+            return;
+        };
+        for parent in &self.parents {
+            for entry in std::fs::read_dir(Path::new(root).join(parent)).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let ours = |pid: &i32| name.contains(&format!("-{pid}-"));
+                if name.starts_with("tripoint-") && self.pids.iter().any(ours) {
+                    // One that is not empty is somebody else's after all.
+                    let _ = std::fs::remove_dir(entry.path());
+                }
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::postgres::Postgres;
 use super::processes::Processes;
 use super::scenario::until;
 use super::{Running, database};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use coordination::Timing;
 use ctl::change::ModeName;
 use ctl::connect::{Client, Failure, Target, Witness};
@@ -112,6 +112,7 @@ where
     match (waited, last.take()) {
         (Ok(()), Some(text)) if text.ends_with("by itself") => bail!("{text}"),
         (Ok(()), _) => Ok(()),
-        (Err(error), why) => Err(error).context(why.unwrap_or_default()),
+        (Err(error), Some(why)) => bail!("{error}; the last answer was: {why}"),
+        (Err(error), None) => Err(error),
     }
 }
