@@ -86,3 +86,17 @@ fn a_missing_file_is_named() {
     let error = load(Path::new("/nonexistent/w.toml"), None, |_| Vec::new(), false).expect_err("no file");
     assert!(error.to_string().contains("/nonexistent/w.toml can't be read"), "{error}");
 }
+
+#[test]
+fn the_examples_in_deploy_are_good() {
+    let place = place();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for (name, owner) in [("witness", "dc1"), ("actor", "dc1"), ("gate", "dc1"), ("operator", "operator")] {
+        let source = std::fs::read_to_string(deploy.join(format!("{name}.toml"))).expect("an example");
+        let pki = place.path().join("pki").join(owner).display().to_string();
+        let state = place.path().join("state").display().to_string();
+        let here = source.replace("\"/etc/tripoint/", &format!("\"{pki}/")).replace("/var/lib/tripoint/", &format!("{state}/"));
+        let judged = check(&here, None, |_| Vec::new());
+        assert!(judged.is_ok(), "{}", render(Path::new(name), &here, &judged.expect_err("faults"), false));
+    }
+}
