@@ -4,12 +4,11 @@ use crate::config::Config;
 use crate::event::{Event, Question};
 use crate::links::Links;
 use crate::peers::Peers;
-use crate::consensus_api::{Handle, Leadership, ProposeError};
+use consensus::{Handle, Leadership, ProposeError};
 use coordination::{Command, Outcome, State};
 use model::{GroupStatus, LogIndex, Millis, SiteId, StackId};
 use rpc::tonic::Status;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -48,21 +47,20 @@ impl Door {
     /// True if this witness leads, as far as it knows.
     #[must_use]
     pub fn is_leading(&self) -> bool {
-        self.leadership.borrow().is_leading()
+        self.leadership.borrow().me_leading
     }
 
     /// The site whose witness leads, if it is known and not this one.
     #[must_use]
     pub fn other_leader(&self) -> Option<SiteId> {
-        let node = self.leadership.borrow().leader.filter(|node| *node != self.config.node)?;
-        self.config.site_of(node).cloned()
+        self.leadership.borrow().leader.clone().filter(|site| *site != self.config.site)
     }
 
     /// Commits a command.
     ///
     /// # Errors
     /// UNAVAILABLE: no leader here, nothing was proposed. DEADLINE_EXCEEDED: its fate is unknown.
-    pub async fn propose(&self, command: Command, deadline: Duration) -> Result<(LogIndex, Outcome), Status> {
+    pub async fn propose(&self, command: Command, deadline: Millis) -> Result<(LogIndex, Outcome), Status> {
         self.consensus.propose(command, deadline).await.map_err(|error| match error {
             ProposeError::NoLeader => Status::unavailable(
                 "this witness knows no leader at the moment; try the next witness",
@@ -70,6 +68,7 @@ impl Door {
             ProposeError::Unknown => Status::deadline_exceeded(
                 "no answer in time: the command may have been committed or not; send it again",
             ),
+            ProposeError::TooLong(_) => Status::invalid_argument(error.to_string()),
             ProposeError::Stopped => Status::unavailable("this witness is stopping; try the next witness"),
         })
     }
@@ -106,14 +105,14 @@ impl Door {
     ///
     /// # Errors
     /// UNAVAILABLE with [`NO_QUORUM`].
-    pub async fn catch_up(&self, deadline: Duration) -> Result<(), Status> {
+    pub async fn catch_up(&self, deadline: Millis) -> Result<(), Status> {
         let caught_up = async {
             let index = self.consensus.read_index(deadline).await.ok()?;
             let mut state = self.state.clone();
             state.wait_for(|state| state.index() >= index).await.ok()?;
             Some(())
         };
-        match tokio::time::timeout(deadline, caught_up).await {
+        match tokio::time::timeout(deadline.into(), caught_up).await {
             Ok(Some(())) => Ok(()),
             Ok(None) | Err(_) => Err(Status::unavailable(NO_QUORUM)),
         }

@@ -6,13 +6,12 @@ use crate::event::{Event, Question};
 use crate::links::Links;
 use crate::proposals::{Ended, Proposals};
 use crate::{Error, seat, setup};
-use crate::consensus_api::{Applied, Handle, Leadership, ProposeError};
+use consensus::{Applied, Handle, Leadership, ProposeError};
 use coordination::explain::{Answering, explain, status};
 use coordination::{Command, LocalView, Outcome, State};
 use model::{Millis, Moment, SiteId};
 use rpc::clock;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +20,7 @@ const TICK_IDLE: Millis = Millis(150);
 /// Between two turns while a transition is under way or something waits.
 const TICK_NEAR: Millis = Millis(20);
 /// For one proposal of the leader. What is not answered by then is unknown, and decided anew.
-const PROPOSE_DEADLINE: Duration = Duration::from_secs(2);
+const PROPOSE_DEADLINE: Millis = Millis(2_000);
 /// The leader looks at its seat this often.
 const SEAT_EVERY: Millis = Millis(500);
 /// A witness whose state is further behind than this is no place for the seat.
@@ -148,7 +147,7 @@ impl Engine {
 
     /// The leader's duties; nothing for the others.
     fn lead(&mut self, now: Moment) {
-        let leads = self.leadership.is_leading();
+        let leads = self.leadership.me_leading;
         if leads != self.leading_since.is_some() {
             self.leading_since = leads.then_some(now);
             self.view.leading(leads, now);
@@ -178,6 +177,10 @@ impl Engine {
                     Ended::Refused
                 }
                 Ok((index, _)) => Ended::Applied(index),
+                Err(error @ ProposeError::TooLong(_)) => {
+                    tracing::error!(?command, %error, "the leader cannot propose this");
+                    Ended::Refused
+                }
                 Err(ProposeError::NoLeader | ProposeError::Unknown | ProposeError::Stopped) => Ended::Unknown,
             };
             // The loop has ended if nobody takes it: nothing is left to be told.
@@ -237,7 +240,7 @@ impl Engine {
         Answering {
             group: self.config.group.clone(),
             stale,
-            leader: self.leadership.leader.and_then(|node| self.config.site_of(node)).cloned(),
+            leader: self.leadership.leader.clone(),
             term: self.leadership.term,
             round_trips: links.into_iter().filter_map(|(site, l)| Some((site, l.round_trip?))).collect(),
             wall: clock::wall(),

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The log or Raft did not start.
     #[error(transparent)]
-    Consensus(#[from] crate::consensus_api::Error),
+    Consensus(#[from] consensus::Error),
     /// Raft or its store stopped: only a new start reads the disk afresh.
     #[error("the consensus stopped: {0}; start the witness again")]
     ConsensusEnded(String),
@@ -32,6 +32,9 @@ pub enum Error {
         /// The digest's entry.
         index: LogIndex,
     },
+    /// A task panicked: a defect.
+    #[error("a part of the witness failed: {0}; start it again and report it as a defect")]
+    TaskFailed(String),
     /// The gRPC server.
     #[error(transparent)]
     Serve(#[from] rpc::server::ServeError),

@@ -1,7 +1,7 @@
 //! Everything that can happen to a witness: a closed list.
 
 use crate::proposals::Ended;
-use crate::consensus_api::Applied;
+use consensus::Applied;
 use coordination::LinkRow;
 use model::{GroupStatus, SiteId, SiteReport, StackId};
 use tokio::sync::oneshot;

@@ -3,7 +3,6 @@
 
 mod adoption;
 pub mod config;
-mod consensus_api;
 mod door;
 mod endpoint;
 mod engine;
@@ -12,6 +11,7 @@ mod event;
 mod links;
 mod peers;
 mod prober;
+mod process;
 mod proposals;
 mod seat;
 mod service;
@@ -19,13 +19,7 @@ mod setup;
 
 pub use config::{Config, MemberConfig, SiteConfig, StackConfig, TlsFiles};
 pub use error::Error;
+pub use process::run;
 
-/// Runs one witness until `shutdown` completes or something fatal happens.
-///
-/// # Errors
-/// Whatever keeps it from starting, and any fatal error of the consensus.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
-    let _ = config;
-    shutdown.await;
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

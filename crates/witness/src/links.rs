@@ -4,11 +4,9 @@ use model::{LogIndex, Millis, Moment, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What of a site answered.
+/// What of a site answered, beside its witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Its witness.
-    Witness,
     /// Its actor.
     Actor,
     /// One of its public endpoints.
@@ -42,7 +40,6 @@ impl Links {
         let mut links = self.locked();
         let link = links.entry(site.clone()).or_default();
         match part {
-            Part::Witness => link.witness = Some(now),
             Part::Actor => link.actor = Some(now),
             Part::Endpoint => link.endpoint = Some(now),
         }

@@ -5,7 +5,8 @@ use crate::door::Door;
 use crate::event::Event;
 use coordination::{Command, Outcome};
 use futures::future::try_join_all;
-use model::{DesiredStack, GrantTerms, Incarnation, RenewRequest, SiteId, SiteReport, StepReport};
+use model::{DesiredStack, GrantTerms, Incarnation, Millis, RenewRequest, SiteId, SiteReport, StepReport};
+use rpc::client::within;
 use rpc::identity::Role;
 use rpc::server::require_site;
 use rpc::tonic::{Request, Response, Status, async_trait};
@@ -21,9 +22,9 @@ const WATCH_REPEAT: Duration = Duration::from_secs(3);
 /// Views that may wait for a slow watcher; what is sent next is always the newest.
 const WATCH_WAITING_MAX: usize = 1;
 /// For a registration or a step: the actor sends it again after that.
-const STEP_DEADLINE: Duration = Duration::from_secs(3);
+const STEP_DEADLINE: Millis = Millis(3_000);
 /// For a report on its way to the leader. The next one follows soon.
-const HAND_DEADLINE: Duration = Duration::from_secs(1);
+const HAND_DEADLINE: Millis = Millis(1_000);
 /// Longest evidence of a step, in characters: it goes to the log and is for people alone.
 const EVIDENCE_LENGTH_MAX: usize = 500;
 /// Renewals are given up after this many R: later ones are under way.
@@ -56,10 +57,8 @@ impl Service {
             return;
         };
         tokio::spawn(async move {
-            let mut request = Request::new(v1::HandRequest { reports });
-            request.set_timeout(HAND_DEADLINE);
-            let call = ConsensusClient::new(channel).hand(request).await;
-            if let Err(status) = call {
+            let mut client = ConsensusClient::new(channel);
+            if let Err(status) = within(HAND_DEADLINE, client.hand(v1::HandRequest { reports })).await {
                 tracing::debug!(%status, "a report did not reach the leader");
             }
         });
@@ -95,7 +94,7 @@ impl v1::actor_server::Actor for Service {
         require_site(&request, Role::Actor, &site)?;
         let renewal = RenewRequest::try_from(request.into_inner()).map_err(malformed)?;
         let command = Command::Renew { request: renewal, terms: self.terms()? };
-        let deadline = self.door.renew_every().times(RENEW_DEADLINE_R).into();
+        let deadline = self.door.renew_every().times(RENEW_DEADLINE_R);
         match self.door.propose(command, deadline).await? {
             (_, Outcome::Renewed { grant, .. }) => Ok(Response::new(grant.into())),
             (_, Outcome::Refused(refusal)) => Err(refused(&refusal)),

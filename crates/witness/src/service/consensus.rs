@@ -5,13 +5,16 @@ use super::{malformed, name};
 use crate::door::Door;
 use crate::event::Event;
 use crate::links::{self, Link};
-use crate::consensus_api::{ConsensusService, ServiceError};
+use ::consensus::ConsensusService;
+use futures::StreamExt;
 use model::{SiteId, SiteReport};
 use rpc::clock;
 use rpc::identity::Role;
 use rpc::server::{require, require_site};
-use rpc::tonic::{Request, Response, Status, async_trait};
+use rpc::tonic::{Request, Response, Status, Streaming, async_trait};
 use rpc::v1;
+use std::pin::Pin;
+use tokio_stream::Stream;
 
 /// The service.
 pub struct Service {
@@ -34,30 +37,44 @@ fn is_known(door: &Door, report: &SiteReport) -> bool {
 
 #[async_trait]
 impl v1::consensus_server::Consensus for Service {
-    async fn raft(&self, _: Request<v1::RaftRequest>) -> Result<Response<v1::RaftResponse>, Status> {
-        Err(Status::unimplemented("soon"))
+    async fn raft(&self, request: Request<v1::RaftRequest>) -> Result<Response<v1::RaftResponse>, Status> {
+        let from = require(&request, &[Role::Witness])?;
+        Ok(Response::new(self.consensus.raft(&from, request.into_inner()).await?))
     }
-    type AppendStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::RaftResponse, Status>> + Send>>;
+
+    type AppendStream = Pin<Box<dyn Stream<Item = Result<v1::RaftResponse, Status>> + Send>>;
+
     async fn append(
         &self,
-        _: Request<rpc::tonic::Streaming<v1::RaftRequest>>,
+        request: Request<Streaming<v1::RaftRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        Err(Status::unimplemented("soon"))
+        let from = require(&request, &[Role::Witness])?;
+        let answers = self.consensus.append(&from, request.into_inner());
+        Ok(Response::new(Box::pin(answers.map(|answer| answer.map_err(Status::from)))))
     }
+
     async fn snapshot(
         &self,
-        _: Request<rpc::tonic::Streaming<v1::RaftRequest>>,
+        request: Request<Streaming<v1::RaftRequest>>,
     ) -> Result<Response<v1::RaftResponse>, Status> {
-        Err(Status::unimplemented("soon"))
+        let from = require(&request, &[Role::Witness])?;
+        Ok(Response::new(self.consensus.snapshot(&from, request.into_inner()).await?))
     }
-    async fn propose(&self, _: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeResponse>, Status> {
-        Err(Status::unimplemented("soon"))
+
+    async fn propose(
+        &self,
+        request: Request<v1::ProposeRequest>,
+    ) -> Result<Response<v1::ProposeResponse>, Status> {
+        let from = require(&request, &[Role::Witness])?;
+        Ok(Response::new(self.consensus.propose(&from, request.into_inner()).await?))
     }
+
     async fn read_index(
         &self,
-        _: Request<v1::ReadIndexRequest>,
+        request: Request<v1::ReadIndexRequest>,
     ) -> Result<Response<v1::ReadIndexResponse>, Status> {
-        Err(Status::unimplemented("soon"))
+        let from = require(&request, &[Role::Witness])?;
+        Ok(Response::new(self.consensus.read_index(&from, request.into_inner()).await?))
     }
 
     async fn hand(&self, request: Request<v1::HandRequest>) -> Result<Response<v1::HandResponse>, Status> {

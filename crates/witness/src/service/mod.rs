@@ -7,9 +7,10 @@ mod operator;
 mod status;
 
 use crate::door::Door;
-use crate::consensus_api::ConsensusService;
+use ::consensus::ConsensusService;
 use coordination::explain::refusal_text;
 use model::{IdError, Refusal};
+use rpc::server::HealthReporter;
 use rpc::tonic::{Status, service::Routes};
 use rpc::v1::actor_server::ActorServer;
 use rpc::v1::consensus_server::ConsensusServer;
@@ -23,6 +24,14 @@ pub fn routes(door: &Door, consensus: ConsensusService) -> Routes {
         .add_service(ActorServer::new(actor::Service::new(door.clone())))
         .add_service(StatusServer::new(status::Service::new(door.clone())))
         .add_service(OperatorServer::new(operator::Service::new(door.clone())))
+}
+
+/// Tells the health service that all of them serve.
+pub async fn set_serving(health: &HealthReporter) {
+    health.set_serving::<ConsensusServer<consensus::Service>>().await;
+    health.set_serving::<ActorServer<actor::Service>>().await;
+    health.set_serving::<StatusServer<status::Service>>().await;
+    health.set_serving::<OperatorServer<operator::Service>>().await;
 }
 
 /// A refusal as callers see it: the reason and the remedy.

@@ -5,15 +5,14 @@ use crate::adoption;
 use crate::door::Door;
 use coordination::explain::refusal_text;
 use coordination::{Command, Outcome};
-use model::{Cause, Epoch, LogIndex, Mode, Refusal, SiteId, StackId};
+use model::{Cause, Epoch, LogIndex, Millis, Mode, Refusal, SiteId, StackId};
 use rpc::identity::Role;
 use rpc::server::require;
 use rpc::tonic::{Request, Response, Status, async_trait};
 use rpc::v1;
-use std::time::Duration;
 
 /// For one command of a person.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Millis = Millis(5_000);
 /// Longest reason of an attestation, in characters: it is kept in the audit log.
 const REASON_LENGTH_MAX: usize = 500;
 

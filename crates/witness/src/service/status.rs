@@ -5,7 +5,8 @@ use super::{malformed, name};
 use crate::door::{Door, NO_QUORUM};
 use coordination::explain::event_text;
 use coordination::State;
-use model::{Event, GroupStatus, LogIndex, StackId};
+use model::{Event, GroupStatus, LogIndex, Millis, StackId};
+use rpc::client::within;
 use rpc::identity::Role;
 use rpc::server::require;
 use rpc::tonic::{Code, Request, Response, Status, async_trait};
@@ -19,14 +20,16 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 /// Who may look.
 const READERS: [Role; 3] = [Role::Operator, Role::Viewer, Role::Witness];
 /// For one linearizable answer, all in all.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+const ANSWER_DEADLINE: Millis = Millis(3_000);
 /// For the leader's answer; what is left then is enough to answer alone.
-const LEADER_DEADLINE: Duration = Duration::from_millis(1_500);
+const LEADER_DEADLINE: Millis = Millis(1_500);
 /// Pauses of a status watch: never shorter, and this long if not asked for.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_DEFAULT: Duration = Duration::from_millis(500);
 /// Messages that may wait for a slow reader.
 const WAITING_MAX: usize = 16;
+/// Largest status of a leader that is taken: 500 stacks fit many times over.
+const STATUS_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// Marks a request that a witness hands on: it is not handed on again.
 const HANDED_ON: &str = "tripoint-handed-on";
 
@@ -58,17 +61,14 @@ pub async fn current(door: &Door, handed_on: bool) -> Result<GroupStatus, Status
 
 async fn leaders(door: &Door) -> Option<GroupStatus> {
     let channel = door.peers.witness(&door.other_leader()?)?;
-    let call = StatusClient::new(channel)
-        .max_decoding_message_size(usize::MAX)
-        .get(handed_on(v1::StatusRequest { stale: false }))
-        .await;
-    let json = call.ok()?.into_inner().json;
+    let mut client = StatusClient::new(channel).max_decoding_message_size(STATUS_SIZE_MAX);
+    let call = client.get(handed_on(v1::StatusRequest { stale: false }));
+    let json = within(LEADER_DEADLINE, call).await.ok()?.into_inner().json;
     serde_json::from_str(&json).ok()
 }
 
 fn handed_on<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(LEADER_DEADLINE);
     request.metadata_mut().insert(HANDED_ON, rpc::tonic::metadata::MetadataValue::from_static("1"));
     request
 }
@@ -128,8 +128,8 @@ impl v1::status_server::Status for Service {
         let message = request.into_inner();
         let stack: Option<StackId> = message.stack.as_deref().map(|text| name("stack", text)).transpose()?;
         if !again && let Some(channel) = self.door.other_leader().and_then(|l| self.door.peers.witness(&l)) {
-            let answer = StatusClient::new(channel).explain(handed_on(message)).await;
-            if let Ok(answer) = answer {
+            let mut client = StatusClient::new(channel);
+            if let Ok(answer) = within(LEADER_DEADLINE, client.explain(handed_on(message))).await {
                 return Ok(answer);
             }
         }
