@@ -173,9 +173,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Lab(command) => by_hand(command),
         Command::Peer(command) => peer::run(command),
         Command::Writer(arguments) => write(arguments),
-        Command::Switch(arguments) => {
-            switch::run(&arguments.name.lab, arguments.name.sites, arguments.wan())
-        }
+        Command::Switch(arguments) => switch::run(&arguments.name.lab, arguments.name.sites, arguments.wan()),
     }
 }
 
@@ -184,7 +182,9 @@ fn run(arguments: RunArguments) -> Result<()> {
     for name in &arguments.scenarios {
         match name.as_str() {
             "all" | "ci" => scenarios.extend(catalogue::ALL),
-            name => scenarios.push(catalogue::find(name).with_context(|| format!("no scenario {name:?}: see `chaos list`"))?),
+            name => scenarios.push(
+                catalogue::find(name).with_context(|| format!("no scenario {name:?}: see `chaos list`"))?,
+            ),
         }
     }
     interrupt::watch()?;
@@ -201,10 +201,16 @@ fn run(arguments: RunArguments) -> Result<()> {
     };
     let verdicts = runner::run_all(&job)?;
     println!("\n{}", table::render(&verdicts));
-    let bad = verdicts.iter().filter(|v| !v.violations.is_empty() || (arguments.strict && (v.over() || v.invalid.is_some())));
+    let bad = verdicts
+        .iter()
+        .filter(|v| !v.violations.is_empty() || (arguments.strict && (v.over() || v.invalid.is_some())));
     match bad.count() {
         0 => Ok(()),
-        count => bail!("{count} of {} runs went against their expectation; see {}", verdicts.len(), job.out.display()),
+        count => bail!(
+            "{count} of {} runs went against their expectation; see {}",
+            verdicts.len(),
+            job.out.display()
+        ),
     }
 }
 

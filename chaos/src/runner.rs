@@ -47,7 +47,8 @@ pub fn run_all(job: &Job) -> Result<Vec<Verdict>> {
             interrupt::check()?;
             let verdict = one(job, scenario, number, &mut ground);
             let file = job.out.join(format!("{}-{}-{number}.json", scenario.name, job.profile.name()));
-            fs::write(&file, serde_json::to_string_pretty(&verdict)?).with_context(|| file.display().to_string())?;
+            fs::write(&file, serde_json::to_string_pretty(&verdict)?)
+                .with_context(|| file.display().to_string())?;
             print!("{}", table::line(&verdict));
             verdict.violations.iter().chain(&verdict.invalid).for_each(|why| println!("    {why}"));
             verdicts.push(verdict);
@@ -57,7 +58,12 @@ pub fn run_all(job: &Job) -> Result<Vec<Verdict>> {
 }
 
 /// One run. Whatever fails becomes a verdict, and the lab is made anew for the next.
-fn one(job: &Job, scenario: &'static Scenario, number: usize, ground: &mut Option<(Ground, Cluster)>) -> Verdict {
+fn one(
+    job: &Job,
+    scenario: &'static Scenario,
+    number: usize,
+    ground: &mut Option<(Ground, Cluster)>,
+) -> Verdict {
     let begin = Instant::now();
     let result = ready(job, scenario.ground, ground)
         .context("the lab does not get ready")
@@ -114,7 +120,8 @@ fn ready<'a>(job: &Job, wanted: Ground, ground: &'a mut Option<(Ground, Cluster)
 }
 
 fn plan(job: &Job, ground: Ground) -> Plan {
-    let stack = |name: &str, active: u8, database: bool| StackPlan { name: name.to_owned(), active, database };
+    let stack =
+        |name: &str, active: u8, database: bool| StackPlan { name: name.to_owned(), active, database };
     let stacks = match ground {
         Ground::Plain | Ground::Slow | Ground::Five => vec![stack("main", 1, true)],
         Ground::ThreeStacks => vec![stack("one", 1, true), stack("two", 2, true), stack("three", 3, true)],

@@ -91,7 +91,10 @@ pub fn postmaster(data: &Path) -> Option<Process> {
 #[must_use]
 pub fn client_backends(data: &Path) -> Vec<(i32, String)> {
     let titles = working_in(data).into_iter().map(|p| (p.pid, command_line(p.pid).join(" ")));
-    titles.filter(|(_, t)| t.starts_with("postgres: ") && t.contains(" 10.")).filter(|(_, t)| !t.contains("walsender")).collect()
+    titles
+        .filter(|(_, t)| t.starts_with("postgres: ") && t.contains(" 10."))
+        .filter(|(_, t)| !t.contains("walsender"))
+        .collect()
 }
 
 #[cfg(test)]

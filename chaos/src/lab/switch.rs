@@ -52,7 +52,13 @@ struct Wire {
 
 impl Wire {
     fn new(wan: Wan) -> Self {
-        Self { wan, flights: BinaryHeap::new(), last_due: BTreeMap::new(), order: 0, dice: 0x9E37_79B9_7F4A_7C15 }
+        Self {
+            wan,
+            flights: BinaryHeap::new(),
+            last_due: BTreeMap::new(),
+            order: 0,
+            dice: 0x9E37_79B9_7F4A_7C15,
+        }
     }
 
     /// A number below `below` (xorshift: a lab needs no better).

@@ -174,7 +174,8 @@ impl Cluster {
                 return Ok(Some(format!("{name}: dc{active} is no primary")));
             }
             let streams = database::streaming(&self.layout, active, stack);
-            let missing = (1..=self.layout.sites).filter(|n| *n != active).find(|n| !streams.contains(&site_name(*n)));
+            let missing =
+                (1..=self.layout.sites).filter(|n| *n != active).find(|n| !streams.contains(&site_name(*n)));
             if let Some(missing) = missing {
                 return Ok(Some(format!("{name}: dc{missing} doesn't stream from dc{active}")));
             }
@@ -294,7 +295,12 @@ fn pause() -> Result<()> {
 /// The layout of the lab of this name.
 #[must_use]
 pub fn layout_of(lab: &str, net: &str, sites: u8, stacks: Vec<StackPlan>) -> Layout {
-    Layout { root: PathBuf::from(format!("/var/tmp/tripoint-chaos-{lab}")), net: net.to_owned(), sites, stacks }
+    Layout {
+        root: PathBuf::from(format!("/var/tmp/tripoint-chaos-{lab}")),
+        net: net.to_owned(),
+        sites,
+        stacks,
+    }
 }
 
 /// Makes the directory anew with all configuration files and certificates.

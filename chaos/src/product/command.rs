@@ -127,7 +127,10 @@ fn parse_status(value: &Value) -> Result<Status> {
         };
         (s["stack"].as_str().unwrap_or_default().to_owned(), status)
     });
-    let up = |s: &&Value| !s["expired"].as_bool().unwrap_or(true) && s["verdict"].as_str().is_some_and(|v| v.eq_ignore_ascii_case("up"));
+    let up = |s: &&Value| {
+        !s["expired"].as_bool().unwrap_or(true)
+            && s["verdict"].as_str().is_some_and(|v| v.eq_ignore_ascii_case("up"))
+    };
     Ok(Status {
         index: value["index"].as_u64().unwrap_or(0),
         leader: site(&value["leader"]),

@@ -62,7 +62,10 @@ pub fn create(layout: &Layout, stack: usize, role_sql: &str) -> Result<()> {
     let data = layout.data(site, stack);
     let text = data.display().to_string();
     prepare(layout, site, stack)?;
-    as_postgres(&format!("{PG_BIN}/initdb"), &["-D", &text, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-k"])?;
+    as_postgres(
+        &format!("{PG_BIN}/initdb"),
+        &["-D", &text, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-k"],
+    )?;
     append(&data.join("postgresql.conf"), CONFIGURATION)?;
     let net = &layout.net;
     append(
@@ -70,7 +73,8 @@ pub fn create(layout: &Layout, stack: usize, role_sql: &str) -> Result<()> {
         &format!("host all all {net}.0.0/16 trust\nhost replication all {net}.0.0/16 trust\n"),
     )?;
     let socket = layout.stack(site, stack).display().to_string();
-    let options = format!("-c listen_addresses= -c unix_socket_directories={socket} -p {}", layout.port(stack));
+    let options =
+        format!("-c listen_addresses= -c unix_socket_directories={socket} -p {}", layout.port(stack));
     let log = layout.log(site, "first-start").display().to_string();
     append(Path::new(&log), "")?;
     Owner::postgres()?.give(Path::new(&log))?;
@@ -78,7 +82,13 @@ pub fn create(layout: &Layout, stack: usize, role_sql: &str) -> Result<()> {
     as_postgres(&pg_ctl, &["-D", &text, "-l", &log, "-w", "-o", &options, "start"])?;
     let done = sql_in(layout, site, stack, "postgres", "create database tripoint")
         .and_then(|_| {
-            sql_in(layout, site, stack, "postgres", "create table lab_w(client text, id bigint, primary key(client,id))")
+            sql_in(
+                layout,
+                site,
+                stack,
+                "postgres",
+                "create table lab_w(client text, id bigint, primary key(client,id))",
+            )
         })
         .and_then(|_| sql_in(layout, site, stack, "tripoint", role_sql));
     as_postgres(&pg_ctl, &["-D", &text, "-m", "fast", "-w", "stop"])?;
@@ -164,7 +174,11 @@ pub fn streaming(layout: &Layout, site: u8, stack: usize) -> Vec<String> {
 
 fn append(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
     file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
 }
 

@@ -77,7 +77,7 @@ fn witness(layout: &Layout, settings: Settings, site: u8) -> String {
         let address = layout.address(n);
         let _ = write!(
             text,
-            "\n[[site]]\nname = \"{}\"\nnode = {n}\nwitness = \"{address}:{WITNESS_PORT}\"\nactor = \"{address}:{ACTOR_PORT}\"\n",
+            "\n[[member]]\nsite = \"{}\"\nnode = {n}\nwitness = \"{address}:{WITNESS_PORT}\"\nactor = \"{address}:{ACTOR_PORT}\"\n",
             site_name(n)
         );
     }
@@ -155,7 +155,11 @@ fn operator(layout: &Layout) -> String {
 
 fn witnesses(layout: &Layout) -> String {
     let one = |n: u8| {
-        format!("\n[[witness]]\nsite = \"{}\"\naddress = \"{}:{WITNESS_PORT}\"\n", site_name(n), layout.address(n))
+        format!(
+            "\n[[witness]]\nsite = \"{}\"\naddress = \"{}:{WITNESS_PORT}\"\n",
+            site_name(n),
+            layout.address(n)
+        )
     };
     (1..=layout.sites).map(one).collect()
 }

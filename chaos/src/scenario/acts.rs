@@ -89,7 +89,8 @@ impl Run<'_> {
     fn stop_backend(&self, who: Who) -> Result<()> {
         let data = self.cluster.layout.data(self.number(who)?, self.stack);
         let backends = procs::client_backends(&data);
-        let ours = backends.iter().find(|(_, title)| title.contains("postgres postgres")).or(backends.first());
+        let ours =
+            backends.iter().find(|(_, title)| title.contains("postgres postgres")).or(backends.first());
         let (pid, _) = ours.context("there is no backend to stop")?;
         kill(Pid::from_raw(*pid), Signal::SIGSTOP).context("stop a backend")
     }
@@ -110,7 +111,9 @@ impl Run<'_> {
         let _ = std::fs::remove_dir_all(&data);
         self.signal_database(who, Signal::SIGKILL)?;
         match std::fs::remove_dir_all(&data) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("remove the data directory"),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("remove the data directory")
+            }
             _ => Ok(()),
         }
     }
@@ -166,7 +169,9 @@ impl Run<'_> {
         loop {
             interrupt::check()?;
             let status = self.cluster.status();
-            if status.is_ok_and(|s| s.stack(name).is_some_and(|s| s.transition || s.epoch > self.before.epoch)) {
+            if status
+                .is_ok_and(|s| s.stack(name).is_some_and(|s| s.transition || s.epoch > self.before.epoch))
+            {
                 return Ok(());
             }
             if Instant::now() > deadline {

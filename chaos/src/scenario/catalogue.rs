@@ -22,17 +22,26 @@ const BASE: Scenario = Scenario {
 };
 
 /// A fault after which dc1 must go on as if nothing had been.
-const HARMLESS: Scenario =
-    Scenario { ends: Ends::Same, outage: Bound::None, keeps_all: true, ..BASE };
+const HARMLESS: Scenario = Scenario { ends: Ends::Same, outage: Bound::None, keeps_all: true, ..BASE };
 
 /// A fault in which dc1's database lives on without a lease.
-const WITHOUT_LEASE: Scenario =
-    Scenario { inside: Inside::SteadyAndPipeline, gone: true, ..BASE };
+const WITHOUT_LEASE: Scenario = Scenario { inside: Inside::SteadyAndPipeline, gone: true, ..BASE };
 
 /// Every scenario, in the order in which `all` runs them.
 pub const ALL: &[Scenario] = &[
-    Scenario { name: "site-killed", about: "every process of dc1 killed", acts: &[Act::KillSite(Active)], gone: true, ..BASE },
-    Scenario { name: "site-partitioned", about: "dc1 cut off, alive", acts: &[Act::Cut(&[CutOf::Off(Active)])], ..WITHOUT_LEASE },
+    Scenario {
+        name: "site-killed",
+        about: "every process of dc1 killed",
+        acts: &[Act::KillSite(Active)],
+        gone: true,
+        ..BASE
+    },
+    Scenario {
+        name: "site-partitioned",
+        about: "dc1 cut off, alive",
+        acts: &[Act::Cut(&[CutOf::Off(Active)])],
+        ..WITHOUT_LEASE
+    },
     Scenario {
         name: "postgres-killed",
         about: "dc1's postmaster killed, its gate and actor alive: restarted in place",
@@ -41,10 +50,30 @@ pub const ALL: &[Scenario] = &[
         outage: Bound::Ms(700),
         ..HARMLESS
     },
-    Scenario { name: "witness-killed", about: "a witness that doesn't lead killed, not started again", acts: &[Act::KillForGood(Standby, &[Part::Witness])], ..HARMLESS },
-    Scenario { name: "own-witness-killed", about: "the active site's witness killed, not started again", acts: &[Act::KillForGood(Active, &[Part::Witness])], ..HARMLESS },
-    Scenario { name: "leader-killed", about: "the leading witness killed, not started again", acts: &[Act::KillForGood(Leader, &[Part::Witness])], ..HARMLESS },
-    Scenario { name: "actor-killed", about: "dc1's actor killed, started again by its service manager", acts: &[Act::Kill(Active, &[Part::Actor])], ..HARMLESS },
+    Scenario {
+        name: "witness-killed",
+        about: "a witness that doesn't lead killed, not started again",
+        acts: &[Act::KillForGood(Standby, &[Part::Witness])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "own-witness-killed",
+        about: "the active site's witness killed, not started again",
+        acts: &[Act::KillForGood(Active, &[Part::Witness])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "leader-killed",
+        about: "the leading witness killed, not started again",
+        acts: &[Act::KillForGood(Leader, &[Part::Witness])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "actor-killed",
+        about: "dc1's actor killed, started again by its service manager",
+        acts: &[Act::Kill(Active, &[Part::Actor])],
+        ..HARMLESS
+    },
     Scenario {
         name: "gate-killed",
         about: "dc1's gate killed, started again: the database dies with it and is restarted in place",
@@ -53,7 +82,12 @@ pub const ALL: &[Scenario] = &[
         gone: true,
         ..HARMLESS
     },
-    Scenario { name: "actor-lost", about: "dc1's actor killed, not started again", acts: &[Act::KillForGood(Active, &[Part::Actor])], ..WITHOUT_LEASE },
+    Scenario {
+        name: "actor-lost",
+        about: "dc1's actor killed, not started again",
+        acts: &[Act::KillForGood(Active, &[Part::Actor])],
+        ..WITHOUT_LEASE
+    },
     Scenario {
         name: "gate-lost",
         about: "dc1's gate killed, not started again; its actor renews on",
@@ -65,7 +99,11 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "actor-stopped",
         about: "dc1's actor stopped, continued long after its lease",
-        acts: &[Act::Stop(Active, &[Part::Actor]), Act::Wait(Span::Fence(10_000)), Act::Continue(Active, &[Part::Actor])],
+        acts: &[
+            Act::Stop(Active, &[Part::Actor]),
+            Act::Wait(Span::Fence(10_000)),
+            Act::Continue(Active, &[Part::Actor]),
+        ],
         watch: Span::Fence(14_000),
         ..WITHOUT_LEASE
     },
@@ -77,7 +115,12 @@ pub const ALL: &[Scenario] = &[
         outage: Bound::Open,
         ..WITHOUT_LEASE
     },
-    Scenario { name: "both-stopped", about: "dc1's actor and gate stopped, PostgreSQL runs on", acts: &[Act::Stop(Active, BOTH)], ..WITHOUT_LEASE },
+    Scenario {
+        name: "both-stopped",
+        about: "dc1's actor and gate stopped, PostgreSQL runs on",
+        acts: &[Act::Stop(Active, BOTH)],
+        ..WITHOUT_LEASE
+    },
     Scenario {
         name: "site-stopped",
         about: "everything of dc1 stopped for 15 s, then continued",
@@ -119,9 +162,26 @@ pub const ALL: &[Scenario] = &[
         ],
         ..WITHOUT_LEASE
     },
-    Scenario { name: "link-cut", about: "link dc1-dc2 cut while dc3 sees both", acts: &[Act::Cut(&[CutOf::Link(Active, Standby)])], ..HARMLESS },
-    Scenario { name: "deaf", about: "dc1 hears nothing, what it sends arrives", acts: &[Act::Cut(&[CutOf::Deaf(Active)])], outage: Bound::Open, ..WITHOUT_LEASE },
-    Scenario { name: "dumb", about: "dc1 hears everything, nothing that it sends arrives", acts: &[Act::Cut(&[CutOf::Dumb(Active)])], outage: Bound::Open, ..WITHOUT_LEASE },
+    Scenario {
+        name: "link-cut",
+        about: "link dc1-dc2 cut while dc3 sees both",
+        acts: &[Act::Cut(&[CutOf::Link(Active, Standby)])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "deaf",
+        about: "dc1 hears nothing, what it sends arrives",
+        acts: &[Act::Cut(&[CutOf::Deaf(Active)])],
+        outage: Bound::Open,
+        ..WITHOUT_LEASE
+    },
+    Scenario {
+        name: "dumb",
+        about: "dc1 hears everything, nothing that it sends arrives",
+        acts: &[Act::Cut(&[CutOf::Dumb(Active)])],
+        outage: Bound::Open,
+        ..WITHOUT_LEASE
+    },
     Scenario {
         name: "blips",
         about: "dc1 cut off 20 times for less than detect.after",
@@ -152,7 +212,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "two-lost",
         about: "two sites lost, dc1 among them; the other one comes back",
-        acts: &[Act::KillSite(Standby), Act::KillSite(Active), Act::Wait(Span::Fence(1_000)), Act::StartSite(Standby)],
+        acts: &[
+            Act::KillSite(Standby),
+            Act::KillSite(Active),
+            Act::Wait(Span::Fence(1_000)),
+            Act::StartSite(Standby),
+        ],
         watch: Span::Fence(10_000),
         outage: Bound::Open,
         gone: true,
@@ -165,9 +230,28 @@ pub const ALL: &[Scenario] = &[
         outage: Bound::Open,
         ..BASE
     },
-    Scenario { name: "slow-leader-lost", about: "leader killed, with the round trip that the profile is made for", ground: Ground::Slow, acts: &[Act::KillForGood(Leader, &[Part::Witness])], ..HARMLESS },
-    Scenario { name: "slow-witness-lost", about: "the active site's witness killed, with that round trip", ground: Ground::Slow, acts: &[Act::KillForGood(Active, &[Part::Witness])], ..HARMLESS },
-    Scenario { name: "slow-site-killed", about: "dc1 killed, with that round trip", ground: Ground::Slow, acts: &[Act::KillSite(Active)], gone: true, ..BASE },
+    Scenario {
+        name: "slow-leader-lost",
+        about: "leader killed, with the round trip that the profile is made for",
+        ground: Ground::Slow,
+        acts: &[Act::KillForGood(Leader, &[Part::Witness])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "slow-witness-lost",
+        about: "the active site's witness killed, with that round trip",
+        ground: Ground::Slow,
+        acts: &[Act::KillForGood(Active, &[Part::Witness])],
+        ..HARMLESS
+    },
+    Scenario {
+        name: "slow-site-killed",
+        about: "dc1 killed, with that round trip",
+        ground: Ground::Slow,
+        acts: &[Act::KillSite(Active)],
+        gone: true,
+        ..BASE
+    },
     Scenario {
         name: "five-sites",
         about: "five sites: the active one and another killed at once",
@@ -176,8 +260,20 @@ pub const ALL: &[Scenario] = &[
         gone: true,
         ..BASE
     },
-    Scenario { name: "three-stacks", about: "three stacks active at three sites, dc1 killed: one moves", ground: Ground::ThreeStacks, acts: &[Act::KillSite(Active)], gone: true, ..BASE },
-    Scenario { name: "fifty-stacks", about: "with 50 stacks no more renewals than with one", ground: Ground::FiftyStacks, ..HARMLESS },
+    Scenario {
+        name: "three-stacks",
+        about: "three stacks active at three sites, dc1 killed: one moves",
+        ground: Ground::ThreeStacks,
+        acts: &[Act::KillSite(Active)],
+        gone: true,
+        ..BASE
+    },
+    Scenario {
+        name: "fifty-stacks",
+        about: "with 50 stacks no more renewals than with one",
+        ground: Ground::FiftyStacks,
+        ..HARMLESS
+    },
 ];
 
 /// The scenario of a name.

@@ -100,7 +100,8 @@ pub fn judge(scenario: &Scenario, profile: Profile, run: usize, seen: &Seen) -> 
     let acks: Vec<Ack> = seen.clients.iter().flat_map(|(_, _, h)| h.acks.iter().cloned()).collect();
     let writer = one_writer(&acks, &tenures, &seen.rows);
     let lost = lost_writes(&acks, &seen.rows);
-    let outside: Vec<Ack> = seen.clients.iter().filter(|c| !c.0).flat_map(|c| c.2.acks.iter().cloned()).collect();
+    let outside: Vec<Ack> =
+        seen.clients.iter().filter(|c| !c.0).flat_map(|c| c.2.acks.iter().cloned()).collect();
     let gap = outage(&outside, seen.fault.saturating_sub(GAP), seen.healed, GAP);
     let deadline = seen.fault + nanos(profile.lease() + profile.fence()) + LOOK_LATE;
     let left = leftovers(&seen.processes, seen.fault, deadline);
@@ -148,7 +149,9 @@ fn violations(scenario: &Scenario, seen: &Seen, verdict: &Verdict) -> Vec<String
     }
     let changes = verdict.tenures.len() - 1;
     match scenario.ends {
-        Ends::Same if changes > 0 => found.push(format!("the active site changed: {}", verdict.tenures.join(" > "))),
+        Ends::Same if changes > 0 => {
+            found.push(format!("the active site changed: {}", verdict.tenures.join(" > ")))
+        }
         Ends::Moved if changes != 1 => found.push(format!("{changes} changes of the active site, not one")),
         _ => {}
     }
@@ -185,7 +188,8 @@ fn old_server_last(seen: &Seen) -> Option<u64> {
 /// From the wall clock of the last fence before the first write elsewhere to that write.
 fn fence_to_write(seen: &Seen, outside: &[Ack]) -> Option<f64> {
     let first_site = site_name(seen.active.0);
-    let write = outside.iter().filter(|a| a.acked > seen.fault && a.site != first_site).map(|a| a.acked).min()?;
+    let write =
+        outside.iter().filter(|a| a.acked > seen.fault && a.site != first_site).map(|a| a.acked).min()?;
     let fenced = seen.events.iter().filter(|e| e["kind"]["event"] == "fenced").filter_map(|e| at(seen, e));
     let last = fenced.filter(|t| *t <= i128::from(write)).max()?;
     i64::try_from(i128::from(write) - last).ok().map(|ns| round(ns as f64 / 1e9))
@@ -198,7 +202,9 @@ fn at(seen: &Seen, event: &Value) -> Option<i128> {
 
 fn timeline(seen: &Seen) -> Vec<(f64, Value)> {
     let relative = |e: &Value| {
-        at(seen, e).and_then(|t| i64::try_from(t - i128::from(seen.fault)).ok()).map_or(0.0, |ns| round(ns as f64 / 1e9))
+        at(seen, e)
+            .and_then(|t| i64::try_from(t - i128::from(seen.fault)).ok())
+            .map_or(0.0, |ns| round(ns as f64 / 1e9))
     };
     seen.events.iter().map(|e| (relative(e), json!(e["kind"]))).collect()
 }

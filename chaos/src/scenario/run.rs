@@ -118,7 +118,8 @@ pub fn run(cluster: &Cluster, scenario: &Scenario, stack: usize, seed: usize, ou
     let before = status.stack(&cluster.layout.stacks[stack].name).cloned().context("no such stack")?;
     let active = before.active.context("nobody is active")?;
     let leader = status.leader.context("there is no leader")?;
-    let mut run = Run { cluster, scenario, stack, seed, active, leader, before, clients: Vec::new(), fault: 0 };
+    let mut run =
+        Run { cluster, scenario, stack, seed, active, leader, before, clients: Vec::new(), fault: 0 };
     run.start_clients(out)?;
     let sampler = Sampler::start(cluster.layout.data(active, stack));
     run.wait(Span::Ms(1_000 + (clock::now() / 1_000) % 700))?; // somewhere within a renewal's period
@@ -154,7 +155,8 @@ impl Run<'_> {
             Who::Leader => self.leader,
             Who::Winner => {
                 let acks = self.clients.iter().flat_map(|c| &c.history.acks);
-                let moved = acks.filter(|a| a.acked > self.fault && !a.site.ends_with(&self.active.to_string()));
+                let moved =
+                    acks.filter(|a| a.acked > self.fault && !a.site.ends_with(&self.active.to_string()));
                 let last = moved.max_by_key(|a| a.acked).context("nobody has won")?;
                 crate::product::layout::site_number(&last.site).context("a site's name")?
             }

@@ -21,7 +21,12 @@ const MORE_PERCENT: u32 = 130;
 ///
 /// # Errors
 /// As [`run::run`].
-pub fn three_stacks(cluster: &Cluster, scenario: &Scenario, seed: usize, out: &Path) -> Result<(Seen, Vec<String>)> {
+pub fn three_stacks(
+    cluster: &Cluster,
+    scenario: &Scenario,
+    seed: usize,
+    out: &Path,
+) -> Result<(Seen, Vec<String>)> {
     let index = cluster.status()?.index;
     let seen = run::run(cluster, scenario, 0, seed, out)?;
     let mut violations = Vec::new();

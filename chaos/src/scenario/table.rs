@@ -7,7 +7,18 @@ use super::judge::Verdict;
 pub fn render(verdicts: &[Verdict]) -> String {
     let mut text = format!(
         "{:<22} {:<6} {:>3} {:>8} {:>7} {:>7} {:>6} {:>5} {:>7} {:>7} {:<12} {}\n",
-        "scenario", "prof", "run", "outage", "bound", "acked", "lost", "S1", "left", "f>write", "active", "verdict"
+        "scenario",
+        "prof",
+        "run",
+        "outage",
+        "bound",
+        "acked",
+        "lost",
+        "S1",
+        "left",
+        "f>write",
+        "active",
+        "verdict"
     );
     for v in verdicts {
         text += &line(v);

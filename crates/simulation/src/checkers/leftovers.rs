@@ -35,9 +35,7 @@ pub struct Leftover {
 #[must_use]
 pub fn leftovers(seen: &[ProcessSeen], fault: Nanos, deadline: Nanos) -> Vec<Leftover> {
     let mut found: BTreeMap<u64, Leftover> = BTreeMap::new();
-    let lived = |generation: u64| {
-        seen.iter().any(|p| p.generation == generation && p.first <= fault)
-    };
+    let lived = |generation: u64| seen.iter().any(|p| p.generation == generation && p.first <= fault);
     for process in seen.iter().filter(|p| p.last > deadline && lived(p.generation)) {
         let entry = found.entry(process.generation).or_insert(Leftover {
             generation: process.generation,

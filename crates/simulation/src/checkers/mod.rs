@@ -49,12 +49,7 @@ pub(crate) mod build {
 
     /// An acknowledgement of client `c`, times in milliseconds.
     pub fn ack(number: u64, site: &str, sent: u64, acked: u64) -> Ack {
-        Ack {
-            write: id(number),
-            site: site.to_owned(),
-            sent: sent * 1_000_000,
-            acked: acked * 1_000_000,
-        }
+        Ack { write: id(number), site: site.to_owned(), sent: sent * 1_000_000, acked: acked * 1_000_000 }
     }
 
     pub fn id(number: u64) -> WriteId {

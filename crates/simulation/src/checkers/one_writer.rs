@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_clean_change_of_site_has_no_overlap() {
-        let history = [ack(1, "dc1", 0, 1), ack(2, "dc1", 2, 3), ack(3, "dc2", 50, 55), ack(4, "dc2", 60, 61)];
+        let history =
+            [ack(1, "dc1", 0, 1), ack(2, "dc1", 2, 3), ack(3, "dc2", 50, 55), ack(4, "dc2", 60, 61)];
         let found = one_writer(&history, &tenures(&["dc1", "dc2"]), &rows(&[1, 3, 4]));
         assert_eq!(found.overlaps, []);
         assert_eq!(found.began.len(), 2);
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_of_the_old_site_after_the_first_of_the_new_one_is_an_overlap() {
-        let history = [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 54, 56), ack(4, "dc2", 60, 61)];
+        let history =
+            [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 54, 56), ack(4, "dc2", 60, 61)];
         let found = one_writer(&history, &tenures(&["dc1", "dc2"]), &rows(&[1, 2, 4]));
         assert_eq!(found.overlaps.len(), 1);
         assert_eq!(found.overlaps[0].site, "dc1");
@@ -141,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_return_to_the_first_site_is_a_tenure_of_its_own() {
-        let history = [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 90, 91), ack(4, "dc2", 92, 93)];
+        let history =
+            [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 90, 91), ack(4, "dc2", 92, 93)];
         let clean = one_writer(&history[..3], &tenures(&["dc1", "dc2", "dc1"]), &rows(&[1, 2, 3]));
         assert_eq!(clean.overlaps, []);
         let found = one_writer(&history, &tenures(&["dc1", "dc2", "dc1"]), &rows(&[1, 2, 3]));
@@ -152,7 +155,8 @@ mod tests {
     #[test]
     fn a_reply_under_way_does_not_begin_a_tenure() {
         // the reply of the old dc1 is read after dc2 began; dc1 is active again later
-        let history = [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 2, 60), ack(4, "dc2", 70, 71)];
+        let history =
+            [ack(1, "dc1", 0, 1), ack(2, "dc2", 50, 55), ack(3, "dc1", 2, 60), ack(4, "dc2", 70, 71)];
         let found = one_writer(&history, &tenures(&["dc1", "dc2", "dc1"]), &rows(&[1, 2, 3, 4]));
         assert_eq!(found.overlaps, []);
         assert_eq!(found.late_replies, 1);

@@ -55,10 +55,7 @@ pub fn outage(acks: &[Ack], from: Nanos, to: Nanos, threshold: Nanos) -> Outage 
     gaps.push(Gap { from: last, to, ended_by: None });
     let long = gaps.iter().filter(|g| g.length() >= threshold);
     let (count, total) = long.fold((0, 0), |(n, sum), g| (n + 1, sum + g.length()));
-    let longest = gaps
-        .into_iter()
-        .max_by_key(Gap::length)
-        .unwrap_or(Gap { from, to, ended_by: None });
+    let longest = gaps.into_iter().max_by_key(Gap::length).unwrap_or(Gap { from, to, ended_by: None });
     Outage { longest, total, gaps: count }
 }
 
@@ -71,7 +68,8 @@ mod tests {
 
     #[test]
     fn the_longest_gap_is_told_with_the_site_that_ended_it() {
-        let history = [ack(1, "dc1", 0, 10), ack(2, "dc1", 20, 30), ack(3, "dc2", 500, 530), ack(4, "dc2", 540, 550)];
+        let history =
+            [ack(1, "dc1", 0, 10), ack(2, "dc1", 20, 30), ack(3, "dc2", 500, 530), ack(4, "dc2", 540, 550)];
         let found = outage(&history, 0, 560 * MS, 100 * MS);
         assert_eq!(found.longest.length(), 500 * MS);
         assert_eq!(found.longest.ended_by.as_deref(), Some("dc2"));
