@@ -78,7 +78,9 @@ fn site_row(
         (false, None) => toned("never".to_owned(), Tone::Watch, colour),
     };
     let (database, behind) = report.map_or(("-".to_owned(), "-".to_owned()), |r| database_text(&r.database));
-    let gate = report.map_or("-".to_owned(), gate_text);
+    // What a lost site last said of itself is not what it is.
+    let database = if view.verdict == Verdict::Lost { format!("was {database}") } else { database };
+    let gate = report.filter(|_| view.verdict != Verdict::Lost).map_or("-".to_owned(), gate_text);
     let takeover = match candidate {
         _ if active => Cell::new("active"),
         Some(c) if c.against.is_empty() => toned("yes".to_owned(), Tone::Good, colour),
@@ -216,3 +218,6 @@ fn line(text: &mut String, content: &str) {
     // Writing to a String does not fail.
     let _ = writeln!(text, "{content}");
 }
+
+#[cfg(test)]
+mod tests;

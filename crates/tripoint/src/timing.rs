@@ -95,3 +95,42 @@ fn wrapped(sentence: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_report_is_as_the_golden_file_says() {
+        let (text, holds) = report("Profile metro", &Profile::Metro.values());
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/timing-metro.txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&golden, &text).expect("a golden file");
+        }
+        assert!(holds);
+        assert_eq!(std::fs::read_to_string(&golden).expect("a golden file"), text);
+        assert!(text.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn a_broken_rule_is_marked() {
+        let values = TimingValues { renew_every: model::Millis(1_000), ..Profile::Metro.values() };
+        let (text, holds) = report("", &values);
+        assert!(!holds && text.contains("BROKEN") && !text.contains("Worst outage"));
+    }
+
+    #[test]
+    fn the_documentation_shows_the_outages_of_the_profiles() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/timing.md");
+        let docs = std::fs::read_to_string(docs).expect("docs/timing.md");
+        let timings = Profile::ALL.map(|p| Timing::new(p.values()).expect("a profile of the design"));
+        for (n, term) in timings[0].outage_by_time().iter().enumerate() {
+            let cells = timings.map(|t| t.outage_by_time()[n].at_most.to_string()).join(" | ");
+            let row = format!("| {} | {cells} |", term.what);
+            assert!(docs.contains(&row), "docs/timing.md lacks: {row}");
+        }
+        let sums = timings.map(|t| t.outage_by_time_max().to_string()).join(" | ");
+        assert!(docs.contains(&format!("| **sum** | {sums} |")), "docs/timing.md lacks the sums {sums}");
+    }
+}

@@ -88,7 +88,8 @@ impl Running {
         let fault = Fault::now();
         let story = Story::new(fault);
         if let Ok(client) = start::client(&self.layout, without) {
-            tokio::spawn(story.clone().run(client, before.index.0 + 1));
+            let lost = without.first().map(|site| (*site).to_owned());
+            tokio::spawn(story.clone().run(client, before.index.0 + 1, lost));
         }
         (fault, story)
     }

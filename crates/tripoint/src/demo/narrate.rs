@@ -11,6 +11,10 @@ use tokio_stream::StreamExt;
 
 /// Columns for text beside the times.
 const TEXT_WIDTH: usize = 64;
+/// Pause between two looks at the renewals.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// A site's renewals have ended if none came for this long.
+const SILENCE: Duration = Duration::from_millis(1_600);
 /// Pause before another witness is asked for its events.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -83,8 +87,28 @@ impl Story {
         Self { fault, events: Arc::default() }
     }
 
-    /// Tells what the witnesses agree from an entry on, whichever of them answers.
-    pub async fn run(self, client: Client, from_index: u64) {
+    /// Tells what the witnesses agree from an entry on, whichever of them answers, and when a
+    /// lost site's renewals ended.
+    pub async fn run(self, client: Client, from_index: u64, lost: Option<String>) {
+        tokio::join!(self.follow(&client, from_index), self.last_renewal(&client, lost));
+    }
+
+    async fn last_renewal(&self, client: &Client, lost: Option<String>) {
+        let Some(lost) = lost else { return };
+        loop {
+            tokio::time::sleep(LOOK_PAUSE).await;
+            let Ok((status, _)) = client.status(true).await else { continue };
+            let seen = Instant::now();
+            let renewed = status.sites.iter().find(|s| s.site.as_str() == lost).and_then(|s| s.renewed_ago);
+            let Some(at) = renewed.and_then(|ago| seen.checked_sub(ago.into())) else { continue };
+            if seen.duration_since(at) > SILENCE {
+                self.fault.tell(at, &format!("the last renewal of {lost} was applied; silence since then"), Tone::Watch);
+                return;
+            }
+        }
+    }
+
+    async fn follow(&self, client: &Client, from_index: u64) {
         let mut next = from_index;
         loop {
             let request = v1::EventsRequest { from_index: next, follow: true };
