@@ -73,7 +73,7 @@ fn a_held_cover_is_not_fenced_by_time() {
     world.commit(Command::SetMode { stack: chat(), mode: Mode::Observe });
     world.lose(&site(1));
     world.run(Millis(20_000));
-    assert!(!world.stack().is_closed());
+    assert_eq!(world.stack().closed, Epoch(0));
     assert!(world.state.sites()[&site(1)].lease.as_ref().is_some_and(|l| l.expired));
     assert!(world.count(|c| matches!(c, Command::RecordWouldBegin { .. })) >= 1);
     assert!(world.count(|c| matches!(c, Command::BeginTransition { .. })) == 0);
@@ -96,7 +96,18 @@ fn held_to_timed_counts_only_once_the_gate_says_so() {
     world.run(Millis(1_000));
     world.lose(&site(1));
     world.run(Millis(20_000));
-    assert!(!world.stack().is_closed(), "its gate may still believe that it has no deadline");
+    assert_eq!(world.stack().closed, Epoch(0), "its gate may still believe that it has no deadline");
+}
+
+#[test]
+fn an_expired_lease_is_not_renewed_by_what_was_under_way() {
+    let mut world = World::automatic();
+    let late = world.request(&site(1));
+    let terms = world.state.policy().expect("a policy").timing.terms();
+    world.lose(&site(1));
+    world.run(Millis(9_000));
+    let outcome = world.commit(Command::Renew { request: late, terms });
+    assert_eq!(outcome, Outcome::Refused(Refusal::LeaseExpired));
 }
 
 #[test]
@@ -106,16 +117,14 @@ fn unstopped_bars_the_proof_by_time() {
     world.run(Millis(500));
     world.lose(&site(1));
     world.run(Millis(20_000));
-    assert!(!world.stack().is_closed());
+    assert_eq!(world.stack().closed, Epoch(0));
 }
 
 #[test]
 fn a_second_site_lost_in_the_transition_leads_to_the_third() {
     let mut world = World::automatic();
     world.lose(&site(1));
-    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
-        world.turn(true);
-    }
+    world.until("an election", |w| w.state.active(&chat()).expect("adopted").1 > Epoch(1));
     // dc2 is elected, but dies before it promotes.
     world.lose(&site(2));
     world.run(Millis(10_000));
@@ -127,9 +136,7 @@ fn a_second_site_lost_in_the_transition_leads_to_the_third() {
 fn a_failed_promotion_is_fenced_before_another_election() {
     let mut world = World::automatic();
     world.lose(&site(1));
-    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
-        world.turn(true);
-    }
+    world.until("an election", |w| w.state.active(&chat()).expect("adopted").1 > Epoch(1));
     world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
     world.turn(false);
     assert!(matches!(
@@ -157,9 +164,7 @@ fn the_old_active_site_is_elected_when_it_alone_returns() {
 fn a_takeover_from_a_site_that_nobody_streamed_from_needs_a_human() {
     let mut world = World::automatic();
     world.lose(&site(1));
-    while world.stack().promoted().is_none_or(|p| p.epoch == Epoch(1)) {
-        world.turn(true);
-    }
+    world.until("a promotion", |w| w.stack().promoted().is_some_and(|p| p.epoch > Epoch(1)));
     world.lose(&site(2));
     // dc3 never reports that it streams from dc2.
     for _ in 0..150 {
@@ -211,9 +216,7 @@ fn an_operator_moves_the_stack_by_a_stop_and_an_election() {
 fn a_standby_that_reports_a_used_timeline_is_refused() {
     let mut world = World::automatic();
     world.lose(&site(1));
-    while world.state.active(&chat()).expect("adopted").1 == Epoch(1) {
-        world.turn(true);
-    }
+    world.until("an election", |w| w.state.active(&chat()).expect("adopted").1 > Epoch(1));
     let position = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(1_000) });
     let outcome = world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Done, position);
     assert_eq!(outcome, Outcome::Refused(Refusal::TimelineUsed));

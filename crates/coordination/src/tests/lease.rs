@@ -125,7 +125,7 @@ fn stopping_bars_the_proof_by_time_of_a_fence_begin() {
     for _ in 0..120 {
         world.turn(false);
     }
-    assert!(!world.stack().is_closed());
+    assert_eq!(world.stack().closed, Epoch(0));
     let begun = world.stack().fence_begun.expect("begun");
     let outcome = world.commit(Command::FenceByTime { stack: chat(), epoch: Epoch(1), begun });
     assert_eq!(outcome, Outcome::Refused(Refusal::StillStopping));

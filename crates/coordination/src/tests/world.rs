@@ -286,6 +286,17 @@ impl World {
         }
     }
 
+    /// Turns until it holds, for at most a minute.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..600 {
+            if holds(self) {
+                return;
+            }
+            self.turn(true);
+        }
+        panic!("not within a minute: {what}");
+    }
+
     pub fn turn(&mut self, acting: bool) {
         self.now = self.now.after(STEP);
         self.view.tick(&self.state, self.now);
