@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 const HEADER: &str = "# Written by tripoint gate. Do not edit: it is replaced whole.";
 const MARK: &str = "# tripoint gate";
 const CONNINFO: &str = "primary_conninfo";
-/// A promotion sometimes sleeps this out (5 s by default).
-const RETRY: &str = "wal_retrieve_retry_interval = '100ms'";
+/// 5 s by default, which a promotion sometimes sleeps out, and a standby that follows too early.
+/// Not shorter: a standby without a primary logs a line each time.
+const RETRY: &str = "wal_retrieve_retry_interval = '500ms'";
 
 /// The files, and who must be able to read them.
 pub(crate) struct Settings {

@@ -113,6 +113,8 @@ struct Life {
     database: Option<(Moment, DatabaseReport)>,
     control: Option<Control>,
     lease_retry: Option<Moment>,
+    /// An ordered stop's epoch, until it is relinquished on disk.
+    to_relinquish: Option<Epoch>,
 }
 
 impl Life {
@@ -134,6 +136,7 @@ impl Life {
             database: None,
             control: None,
             lease_retry: None,
+            to_relinquish: None,
         }
     }
 }
@@ -285,7 +288,7 @@ impl Supervisor {
             libc::SIGTERM | libc::SIGINT => {
                 tracing::info!("told to stop: planned stop of the database");
                 self.life.ending = Some(Ending::Asked);
-                self.stop_planned();
+                self.stop_planned(None);
             }
             libc::SIGQUIT => {
                 self.life.ending = Some(Ending::Asked);

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 
 /// How an open database is being closed.
 pub(super) enum Stop {
-    /// Fast shutdown, no time limit while the cover lasts. The epoch that a `Stop` order
-    /// names is relinquished once nothing is left.
+    /// Fast shutdown, no time limit while the cover lasts.
     Planned,
     /// In stages from the anchor on.
     Fence { anchor: Moment, reached: Option<Stage> },
@@ -20,8 +19,10 @@ pub(super) enum Stop {
 }
 
 impl Supervisor {
-    /// Begins a planned stop; nothing if it is under way or nothing runs.
-    pub(super) fn stop_planned(&mut self) {
+    /// Begins a planned stop; nothing if it is under way or nothing runs. The epoch that an
+    /// order names is relinquished once nothing is left, and not opened again before that.
+    pub(super) fn stop_planned(&mut self, relinquish: Option<Epoch>) {
+        self.life.to_relinquish = self.life.to_relinquish.max(relinquish);
         if let Server::Open(open) = &mut self.life.server
             && open.stop.is_none()
         {
@@ -134,6 +135,7 @@ impl Supervisor {
         let (code, clean) = (open.exit_code.unwrap_or(0), self.life.control.is_some_and(|c| c.is_clean()));
         self.life.clean = Some(clean);
         let how = if clean { "shut down cleanly" } else { "not shut down cleanly" };
+        self.relinquish_stopped();
         tracing::info!("no process of the database is left ({}; exit code {code}; {how})", words(open.mode));
         if open.stop.is_some() {
             self.life.restarts.wanted();
@@ -149,6 +151,16 @@ impl Supervisor {
         if matches!(self.life.ending, Some(Ending::Asked)) {
             self.life.ending = Some(Ending::Now(0));
         }
+    }
+
+    /// Once nothing is left, what a stop was ordered for goes to disk; true if nothing is owed.
+    pub(super) fn relinquish_stopped(&mut self) -> bool {
+        let Some(epoch) = self.life.to_relinquish else { return true };
+        let written = self.relinquish(epoch);
+        if written {
+            self.life.to_relinquish = None;
+        }
+        written
     }
 
     /// Relinquishes an epoch on disk: nothing at or below it runs here again.

@@ -109,7 +109,7 @@ impl Supervisor {
                         return fail("the primary is open at a higher epoch");
                     }
                     Server::Open(open) if open.mode == Mode::Standby => return fail("a standby runs here"),
-                    _ => self.stop_planned(),
+                    _ => self.stop_planned(Some(epoch)),
                 }
                 Ok(Work::Stop(epoch))
             }

@@ -190,18 +190,21 @@ fn send_order(world: &World, number: u64, kind: order::Kind) {
 
 /// Threads that live in a network namespace.
 pub fn runtime(namespace: Option<&str>) -> Runtime {
-    let namespace = namespace.map(|name| format!("/run/netns/{name}"));
+    let namespace = namespace.map(str::to_owned);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .on_thread_start(move || {
-            if let Some(path) = &namespace {
-                let file = std::fs::File::open(Path::new(path)).expect("the namespace is there");
-                nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).expect("we are root");
-            }
-        })
+        .on_thread_start(move || enter(namespace.as_deref()))
         .build()
         .expect("a runtime")
+}
+
+/// Moves this thread into a network namespace.
+pub fn enter(namespace: Option<&str>) {
+    if let Some(name) = namespace {
+        let file = std::fs::File::open(Path::new("/run/netns").join(name)).expect("the namespace is there");
+        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).expect("we are root");
+    }
 }
 
 struct Desk {

@@ -22,19 +22,21 @@ fn open(wish: Wish) -> Site {
 
 /// In the site's network namespace.
 fn clients_of(site: &Site) -> Namespaced {
-    Namespaced(crate::actor::runtime(site.namespace()))
+    Namespaced(crate::actor::runtime(site.namespace()), site.namespace().map(str::to_owned))
 }
 
-struct Namespaced(tokio::runtime::Runtime);
+struct Namespaced(tokio::runtime::Runtime, Option<String>);
 
 impl Namespaced {
-    /// On a thread of the runtime: only those live in the namespace.
+    /// On a thread that lives in the namespace.
     fn block_on<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
         std::thread::scope(|scope| {
-            let handle = self.0.handle().clone();
-            let inside = self.0.handle().spawn(async {});
-            self.0.block_on(inside).expect("joined");
-            scope.spawn(move || handle.block_on(work)).join().expect("no panic")
+            let (handle, namespace) = (self.0.handle().clone(), self.1.clone());
+            let inside = move || {
+                crate::actor::enter(namespace.as_deref());
+                handle.block_on(work)
+            };
+            scope.spawn(inside).join().expect("no panic")
         })
     }
 }
@@ -194,7 +196,7 @@ async fn commit_on(client: tokio_postgres::Client) -> model::Moment {
 }
 
 fn kernel_lease_alone(signal: i32) {
-    let namespace = NetworkNamespace::new("tripoint-gate");
+    let namespace = NetworkNamespace::new(&format!("tripoint-gate-{signal}"));
     let wish = Wish {
         containment: "none-accepted",
         kernel_timer: false,

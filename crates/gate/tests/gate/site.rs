@@ -103,7 +103,7 @@ impl Site {
         let site = Self { actor, group, wish, root, data, port, endpoint, gate: None };
         site.configure(&format!(
             "port = {port}\nunix_socket_directories = '{}'\nlisten_addresses = '127.0.0.1'\nfsync = off\n\
-             shared_buffers = 16MB\nmax_connections = 40\nhot_standby = on\nwal_keep_size = 64MB\n",
+             shared_buffers = 16MB\nhot_standby = on\nwal_keep_size = 64MB\n",
             site.root.path().display()
         ));
         site

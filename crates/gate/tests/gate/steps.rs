@@ -56,6 +56,7 @@ fn a_closed_epoch_is_never_promoted() {
     assert_eq!(outcome, StepOutcome::OutcomeDone, "a standby goes on");
     assert!(!site.processes().is_empty());
     site.actor.cover(2);
+    wait_for("the cover", SOON, || site.actor.world().timed_ack.filter(|a| a.0 == 2));
     let (outcome, why) = site.actor.obey(promote(2, 1), SOON);
     assert_eq!(outcome, StepOutcome::OutcomeFailed);
     assert!(why.contains("closed"), "{why}");
@@ -95,6 +96,8 @@ fn a_stop_is_clean_and_relinquishes() {
     assert!(site.processes().is_empty());
     site.actor.order_again(number, Kind::Stop(v1::Stop { epoch: 1 }));
     assert_eq!(site.actor.outcome(number, SOON).0, StepOutcome::OutcomeDone);
+    site.wait_log("the cover's epoch is closed here");
+    assert!(site.processes().is_empty());
 }
 
 /// A primary that no gate owns, and a standby of it under the gate.
@@ -115,7 +118,7 @@ fn pair() -> (Upstream, Site) {
     fs::write(site.data.join("postgresql.conf"), conf).expect("written");
     site.start_gate();
     site.actor.say(|w| w.highest = 1);
-    wait_for("a walreceiver", SOON, || site.titled("walreceiver streaming").first().copied());
+    wait_for("a walreceiver", SOON, || site.titled("walreceiver").first().copied());
     (upstream, site)
 }
 
@@ -153,7 +156,7 @@ fn detached_means_no_walreceiver_also_after_a_restart_until_it_follows() {
     assert_eq!(site.actor.obey(follow(1), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(Kind::Detach(v1::Detach { epoch: 1 }), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(follow(2), SOON).0, StepOutcome::OutcomeDone);
-    wait_for("a walreceiver", SOON, || site.titled("walreceiver streaming").first().copied());
+    wait_for("a walreceiver", SOON, || site.titled("walreceiver").first().copied());
 }
 
 #[test]
