@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// What a driver's method returns.
 pub type DriverFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DriverError>> + Send + 'a>>;
 
+/// Says, by the clocks of the instant at which it is called, whether the stack may run.
+pub type Permit = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// One database server, as its actor sees and asks it. The actor never starts, stops or
 /// promotes it: its gate does.
 ///
@@ -18,8 +21,9 @@ pub trait DatabaseDriver: Send + Sync + 'static {
     /// says so. `write_age` is left empty: only the actor knows it.
     fn observe(&self) -> DriverFuture<'_, DatabaseReport>;
 
-    /// Writes one row on a primary and waits for the local flush.
-    fn write_probe(&self) -> DriverFuture<'_, ()>;
+    /// Writes one row on a primary and waits for the local flush. `permit` is asked in the step
+    /// that sends the write; its no is an error of the kind [`DriverError::Refused`].
+    fn write_probe(&self, permit: Permit) -> DriverFuture<'_, ()>;
 
     /// Whether the server is in recovery, by the quickest way there is.
     fn in_recovery(&self) -> DriverFuture<'_, bool>;

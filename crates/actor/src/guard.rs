@@ -130,7 +130,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::{Detachment, DriverError, DriverFuture};
+    use crate::drivers::{Detachment, DriverError, DriverFuture, Permit};
     use model::{DatabaseReport, Deadline, WalPosition};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
@@ -146,7 +146,7 @@ mod tests {
         fn observe(&self) -> DriverFuture<'_, DatabaseReport> {
             absent()
         }
-        fn write_probe(&self) -> DriverFuture<'_, ()> {
+        fn write_probe(&self, _permit: Permit) -> DriverFuture<'_, ()> {
             absent()
         }
         fn in_recovery(&self) -> DriverFuture<'_, bool> {

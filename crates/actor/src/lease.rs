@@ -61,31 +61,37 @@ pub struct Valid {
 pub struct LeaseTable {
     incarnation: Option<Incarnation>,
     number_last: RenewalNumber,
+    number_accepted: Option<RenewalNumber>,
     sends: BTreeMap<RenewalNumber, Moment>,
     index: LogIndex,
     revision: Option<LogIndex>,
     rights: BTreeMap<(StackId, Epoch), Right>,
     terms: Option<GrantTerms>,
+    heard: bool,
 }
 
 impl LeaseTable {
-    /// A registration was answered. Rights that an earlier run of this process earned stand
-    /// until their deadlines, as far as the cover still names them.
+    /// A registration was answered. It gives a lease, not a stack: no right changes by it. Rights
+    /// that were earned before stand until their deadlines; the first renewal's answer brings the
+    /// list in full.
     pub fn register(&mut self, incarnation: Incarnation, answer: &RegistrationAnswer) -> Taken {
         if answer.index < self.index {
             return Taken::Ignored("an answer with a higher index was taken before");
         }
         self.incarnation = Some(incarnation);
+        self.number_accepted = None;
         self.sends.clear();
         self.number_last = self.number_last.max(answer.last_number);
         self.terms = Some(answer.terms);
         self.index = answer.index;
-        Taken::Yes { changed: self.set_cover(&answer.cover) }
+        self.revision = None;
+        Taken::Yes { changed: false }
     }
 
     /// The group refuses this run: register again. Rights stand until their deadlines.
     pub fn unregister(&mut self) {
         self.incarnation = None;
+        self.number_accepted = None;
         self.sends.clear();
     }
 
@@ -93,6 +99,19 @@ impl LeaseTable {
     #[must_use]
     pub const fn incarnation(&self) -> Option<Incarnation> {
         self.incarnation
+    }
+
+    /// True if a refusal of this send says that the run is not registered any more. One of a send
+    /// that a later, accepted one has overtaken says nothing: the group takes numbers in order.
+    #[must_use]
+    pub fn refusal_counts(&self, incarnation: Incarnation, number: RenewalNumber) -> bool {
+        self.incarnation == Some(incarnation) && self.number_accepted.is_none_or(|accepted| accepted < number)
+    }
+
+    /// True once a renewal of this process was answered: before, nothing is known.
+    #[must_use]
+    pub const fn is_heard(&self) -> bool {
+        self.heard
     }
 
     /// D and F of the last answer.
@@ -139,6 +158,7 @@ impl LeaseTable {
         }
         self.index = grant.index;
         self.terms = Some(grant.terms);
+        self.number_accepted = self.number_accepted.max(Some(grant.number));
         let changed = match &grant.cover {
             Some(cover) => self.set_cover(cover),
             None if self.revision == Some(grant.cover_revision) => false,
@@ -147,6 +167,7 @@ impl LeaseTable {
                 return Taken::ListUnknown;
             }
         };
+        self.heard = true;
         self.prolong(Deadline::new(sent, grant.terms.lease_duration), now);
         Taken::Yes { changed }
     }
@@ -187,8 +208,8 @@ impl LeaseTable {
     /// What this stack may run now, if anything.
     #[must_use]
     pub fn valid(&self, stack: &StackId, now: Moment) -> Option<Valid> {
-        let ((_, epoch), right) = self.rights.iter().rfind(|((name, _), _)| name == stack)?;
-        let entry = CoverEntry { stack: stack.clone(), epoch: *epoch, kind: right.kind };
+        let entry = self.listed(stack)?;
+        let right = self.rights.get(&(stack.clone(), entry.epoch))?;
         match (right.kind, right.deadline) {
             (CoverKind::Held { .. }, _) => Some(Valid { entry, deadline: None }),
             (CoverKind::Timed { .. }, Some(deadline)) if !deadline.is_over(now) => {
@@ -196,6 +217,13 @@ impl LeaseTable {
             }
             (CoverKind::Timed { .. }, _) => None,
         }
+    }
+
+    /// The stack's entry in the last list taken, whether its time is over or not.
+    #[must_use]
+    pub fn listed(&self, stack: &StackId) -> Option<CoverEntry> {
+        let ((_, epoch), right) = self.rights.iter().rfind(|((name, _), _)| name == stack)?;
+        Some(CoverEntry { stack: stack.clone(), epoch: *epoch, kind: right.kind })
     }
 
     /// What is left of this stack's right: zero for none, and of no account for a held one.

@@ -7,7 +7,7 @@ const TERMS: GrantTerms = GrantTerms { lease_duration: D, fence_deadline: Millis
 const RUN: Incarnation = Incarnation(7);
 
 fn at(ms: u64) -> Moment {
-    Moment { boottime: 1_000_000, raw: 2_000_000 }.after(Millis(ms))
+    Moment { boottime: 100_000_000, raw: 200_000_000 }.after(Millis(ms))
 }
 
 fn stack(name: &str) -> StackId {
@@ -47,11 +47,21 @@ fn grant(index: u64, send: Send, revision: u64, cover: Option<Cover>) -> Grant {
     }
 }
 
-/// Registered at index 10 with (ess, 1) timed.
-fn registered() -> LeaseTable {
+/// Registered at index 10, and the list of revision 10 is known: the sends of the tests begin at
+/// number 42.
+fn registered_with(entries: &[(&str, u64, bool)]) -> LeaseTable {
     let mut table = LeaseTable::default();
-    table.register(RUN, &answer(10, 41, cover(10, &[("ess", 1, false)])));
+    table.register(RUN, &answer(10, 40, Cover::default()));
+    let long_ago = Moment { boottime: 0, raw: 0 };
+    let send = table.send(long_ago).expect("registered");
+    let taken = table.take(&grant(10, send, 10, Some(cover(10, entries))), long_ago.after(D));
+    assert!(matches!(taken, Taken::Yes { .. }));
     table
+}
+
+/// (ess, 1) timed.
+fn registered() -> LeaseTable {
+    registered_with(&[("ess", 1, false)])
 }
 
 #[test]
@@ -66,8 +76,11 @@ fn nothing_is_sent_before_the_registration_and_numbers_go_on_from_the_last() {
 
 #[test]
 fn a_registration_opens_nothing() {
-    let table = registered();
-    assert_eq!(table.valid(&stack("ess"), at(0)), None);
+    let mut table = LeaseTable::default();
+    table.register(RUN, &answer(10, 41, cover(10, &[("ess", 1, false), ("held", 1, true)])));
+    assert_eq!((table.valid(&stack("ess"), at(0)), table.valid(&stack("held"), at(0))), (None, None));
+    assert!(!table.is_heard());
+    assert_eq!(table.send(at(0)).map(|send| send.cover_known), Some(LogIndex(0)), "the list is asked for");
 }
 
 #[test]
@@ -153,8 +166,7 @@ fn a_new_epoch_inherits_no_deadline_of_the_old_one() {
 
 #[test]
 fn a_stack_that_leaves_the_cover_ends_at_once_and_the_others_go_on() {
-    let mut table = LeaseTable::default();
-    table.register(RUN, &answer(10, 0, cover(10, &[("a", 1, false), ("b", 1, false)])));
+    let mut table = registered_with(&[("a", 1, false), ("b", 1, false)]);
     let first = table.send(at(0)).expect("registered");
     table.take(&grant(11, first, 10, None), at(1));
     let second = table.send(at(700)).expect("registered");
@@ -166,8 +178,7 @@ fn a_stack_that_leaves_the_cover_ends_at_once_and_the_others_go_on() {
 
 #[test]
 fn a_held_cover_has_no_deadline_and_a_timed_one_again_needs_a_new_send() {
-    let mut table = LeaseTable::default();
-    table.register(RUN, &answer(10, 0, cover(10, &[("ess", 1, true)])));
+    let mut table = registered_with(&[("ess", 1, true)]);
     assert!(table.valid(&stack("ess"), at(900_000)).is_some_and(|v| v.deadline.is_none()));
     let send = table.send(at(1_000_000)).expect("registered");
     table.take(&grant(20, send, 20, Some(cover(20, &[("ess", 1, false)]))), at(1_000_050));
@@ -175,17 +186,30 @@ fn a_held_cover_has_no_deadline_and_a_timed_one_again_needs_a_new_send() {
 }
 
 #[test]
-fn a_new_registration_keeps_earned_deadlines_of_what_it_still_names() {
+fn a_new_registration_keeps_earned_deadlines_until_the_next_list() {
     let mut table = registered();
     let send = table.send(at(0)).expect("registered");
     table.take(&grant(11, send, 10, None), at(1));
     table.unregister();
     assert_eq!(table.send(at(2)), None);
-    table.register(Incarnation(8), &answer(20, 42, cover(10, &[("ess", 1, false)])));
+    table.register(Incarnation(8), &answer(20, 42, Cover::default()));
     assert_eq!(table.remaining(&stack("ess"), at(1_000)), Millis(4_000));
     assert!(matches!(table.take(&grant(21, send, 10, None), at(1_000)), Taken::Ignored(_)));
-    table.register(Incarnation(9), &answer(30, 42, cover(30, &[])));
+    let next = table.send(at(1_000)).expect("registered");
+    table.take(&grant(30, next, 30, Some(cover(30, &[]))), at(1_000));
     assert_eq!(table.valid(&stack("ess"), at(1_000)), None);
+}
+
+#[test]
+fn a_refusal_of_an_overtaken_send_says_nothing() {
+    let mut table = registered();
+    let first = table.send(at(0)).expect("registered");
+    let second = table.send(at(1)).expect("registered");
+    assert!(table.refusal_counts(RUN, first.number));
+    table.take(&grant(11, second, 10, None), at(2));
+    assert!(!table.refusal_counts(RUN, first.number));
+    assert!(!table.refusal_counts(Incarnation(8), RenewalNumber(99)));
+    assert!(table.refusal_counts(RUN, RenewalNumber(99)));
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn following_is_reported_only_when_it_streams_from_the_right_site_on_the_right_t
     let order = OrderKind::Follow { epoch: Epoch(2), site: site("dc3") };
     assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![Action::Order(order)]);
     o.progress.following = Some((Epoch(2), site("dc3")));
-    let mut up = Upstream {
+    let up = Upstream {
         site: Some(site("dc3")),
         streaming: true,
         timeline: Timeline(2),
@@ -274,10 +274,8 @@ fn following_is_reported_only_when_it_streams_from_the_right_site_on_the_right_t
         Upstream { streaming: false, ..up.clone() },
         Upstream { timeline: Timeline(1), ..up.clone() },
     ] {
-        up = wrong;
-        o.database.upstream = Some(up.clone());
+        o.database.upstream = Some(wrong);
         assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![]);
-        up = Upstream { site: Some(site("dc3")), streaming: true, timeline: Timeline(2), ..up };
     }
 }
 

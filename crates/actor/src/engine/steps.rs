@@ -1,0 +1,250 @@
+//! Doing what [`reconcile`] says, and remembering how it went.
+
+use super::{Engine, PERSIST_PAUSE};
+use crate::drivers::{DatabaseDriver, Detachment, Permit};
+use crate::epochs::{EpochMap, StackEpochs};
+use crate::event::{Event, Found, Generation};
+use crate::reconcile::{Action, Check, reconcile};
+use crate::stack::{Running, Stack};
+use model::{DesiredStack, Epoch, Instruction, Millis, Moment, SiteEpochs, StackId, StepKind, Timeline};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two polls of a check in its first second, and after it.
+const POLL_FAST: Duration = Duration::from_millis(5);
+const POLL_SLOW: Duration = Duration::from_millis(50);
+/// Polls at the fast pace.
+const POLLS_FAST_MAX: u32 = 200;
+/// An answered report is repeated after this if the view still asks for it.
+const REPORT_AGAIN: Millis = Millis(500);
+/// One that was refused.
+const REPORT_AGAIN_REFUSED: Millis = Millis(150);
+
+impl Engine {
+    /// What follows from all that is known now, for every stack.
+    pub(super) fn act(&mut self, now: Moment) {
+        let Some(view) = self.view.take() else { return };
+        for desired in &view.stacks {
+            let lease = self.lease_view(&desired.stack, now);
+            let Some(stack) = self.stacks.get_mut(&desired.stack) else { continue };
+            let observed = stack.observed(&self.site, now);
+            let actions = reconcile(desired, &observed, &lease, now);
+            let quiet = !actions.iter().any(|action| matches!(action, Action::Problem(_)));
+            if quiet {
+                stack.problem = None;
+            }
+            for action in actions {
+                self.act_on(desired, action, now);
+            }
+        }
+        self.view = Some(view);
+    }
+
+    fn act_on(&mut self, desired: &DesiredStack, action: Action, now: Moment) {
+        let id = &desired.stack;
+        match action {
+            Action::Persist(epochs) => self.persist_one(id, epochs, now),
+            Action::Renew => {
+                // Before the registration the first renewal comes soon enough.
+                if self.hurry(now)
+                    && let Instruction::Run { epoch, .. } = desired.instruction
+                    && let Some(stack) = self.stacks.get_mut(id)
+                {
+                    stack.progress.renewed_for = Some(epoch);
+                }
+            }
+            Action::Order(kind) => {
+                // The self-fence must know the newest right before the order is weighed.
+                self.guard_rights(now);
+                self.give_order(id, kind, now);
+            }
+            Action::Check(check) => {
+                self.guard_rights(now);
+                self.start_check(id, check);
+            }
+            Action::Report(report) => {
+                tracing::info!(stack = %id, step = %report.step, epoch = %report.epoch, outcome = ?report.outcome,
+                    evidence = report.evidence, "reporting");
+                let stop = self.stop.clone();
+                if let Some(stack) = self.stacks.get_mut(id) {
+                    stack.reporting.insert((report.step, report.epoch), None);
+                }
+                self.witnesses.report_step(self.witness, report, self.generation, self.events.clone(), stop);
+            }
+            Action::Problem(text) => {
+                if let Some(stack) = self.stacks.get_mut(id)
+                    && stack.problem != Some(text)
+                {
+                    tracing::warn!(stack = %id, text, "nothing can be done");
+                    stack.problem = Some(text);
+                }
+            }
+        }
+    }
+
+    fn persist_one(&mut self, id: &StackId, epochs: StackEpochs, now: Moment) {
+        let waits = self.persist_after.is_some_and(|until| now.boottime < until.boottime);
+        if self.persisting.is_some() || waits {
+            return;
+        }
+        let mut map: EpochMap =
+            self.stacks.iter().filter_map(|(id, stack)| Some((id.clone(), stack.epochs?))).collect();
+        let known = map.get(id).copied().unwrap_or_default();
+        map.insert(id.clone(), known.max(epochs));
+        // Otherwise the next turn asks again.
+        let _taken = self.persist(map);
+    }
+
+    /// Two wait at most: one being written, one newer. False if both places are taken.
+    pub(super) fn persist(&mut self, map: EpochMap) -> bool {
+        let taken = self.store.try_send(map.clone()).is_ok();
+        if taken {
+            self.persisting = Some(map);
+        }
+        taken
+    }
+
+    pub(super) fn persisted(&mut self, epochs: &EpochMap, result: Result<(), String>, now: Moment) {
+        if self.persisting.as_ref() == Some(epochs) {
+            self.persisting = None;
+        }
+        match result {
+            Ok(()) => {
+                for (id, durable) in epochs {
+                    if let Some(stack) = self.stacks.get_mut(id) {
+                        stack.epochs = Some(stack.epochs.unwrap_or_default().max(*durable));
+                    }
+                }
+                // A closed epoch is withheld from now on.
+                self.nudge_all();
+            }
+            Err(why) => {
+                tracing::error!(why, "the epochs could not be written; nothing new begins before they are");
+                self.persist_after = Some(now.after(PERSIST_PAUSE));
+                if self.stacks.values().any(|stack| stack.epochs.is_none()) {
+                    // The store was lost and could not be refilled: the registration brings it again.
+                    self.lease.unregister();
+                    self.register_due = Some(now.after(PERSIST_PAUSE));
+                }
+            }
+        }
+    }
+
+    fn start_check(&mut self, id: &StackId, check: Check) {
+        let (events, generation) = (self.events.clone(), self.generation);
+        let epoch = match check {
+            Check::Detached(epoch) | Check::Promoted(epoch) | Check::Written(epoch) => epoch,
+        };
+        let permit = self.permit(id, epoch);
+        let Some(stack) = self.stacks.get_mut(id) else { return };
+        let (driver, stack_id) = (stack.driver.clone(), id.clone());
+        let task = tokio::spawn(async move {
+            let found = find_out(driver, check, permit).await;
+            let event = Event::Checked { generation, stack: stack_id, check, found };
+            let _loop_ended = events.send(event).await;
+        });
+        stack.running = Some(Running { check, task: task.abort_handle() });
+    }
+
+    pub(super) fn checked(
+        &mut self,
+        generation: Generation,
+        id: &StackId,
+        check: Check,
+        found: Found,
+        now: Moment,
+    ) {
+        let Some(stack) = self.stacks.get_mut(id) else { return };
+        let current = stack.running.as_ref().is_some_and(|running| running.check == check);
+        if generation != self.generation || !current {
+            return;
+        }
+        stack.running = None;
+        tracing::info!(stack = %id, ?check, ?found, "found out");
+        match (check, found) {
+            (Check::Detached(epoch), Found::Position(position)) => stack.progress.detached = Some((epoch, position)),
+            (Check::Promoted(epoch), Found::Position(position)) => {
+                stack.progress.promoted = Some((epoch, position));
+            }
+            (Check::Written(epoch), Found::Written) => {
+                stack.progress.written = Some(epoch);
+                stack.written = Some(now);
+                self.report_due = now;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn step_answered(
+        &mut self,
+        id: &StackId,
+        step: StepKind,
+        epoch: Epoch,
+        refusal: &str,
+        now: Moment,
+    ) {
+        let Some(stack) = self.stacks.get_mut(id) else { return };
+        let pause = if refusal.is_empty() {
+            REPORT_AGAIN
+        } else {
+            tracing::info!(stack = %id, %step, %epoch, refusal, "the group refused the report of a step");
+            REPORT_AGAIN_REFUSED
+        };
+        stack.reporting.insert((step, epoch), Some(now.after(pause)));
+    }
+}
+
+impl Stack {
+    /// The group's word on the epochs, from a registration.
+    pub(crate) fn hear(&mut self, told: &SiteEpochs) {
+        self.told = Some(match &self.told {
+            None => told.clone(),
+            Some(known) => SiteEpochs {
+                stack: known.stack.clone(),
+                highest: known.highest.max(told.highest),
+                closed: known.closed.max(told.closed),
+                timeline_highest: known.timeline_highest.max(told.timeline_highest),
+            },
+        });
+    }
+
+    /// The group's word on the epochs, from a view.
+    pub(crate) fn hear_epochs(&mut self, desired: &DesiredStack) {
+        let timeline_highest = match desired.instruction {
+            Instruction::Run { timeline_highest, .. } => timeline_highest,
+            _ => Timeline(0),
+        };
+        self.hear(&SiteEpochs {
+            stack: desired.stack.clone(),
+            highest: desired.epoch,
+            closed: desired.closed,
+            timeline_highest,
+        });
+    }
+}
+
+/// Asks until there is an answer. The caller ends it when nobody wants to know any more.
+async fn find_out(driver: Arc<dyn DatabaseDriver>, check: Check, permit: Permit) -> Found {
+    let mut polls = 0_u32;
+    loop {
+        let answer = match check {
+            Check::Detached(_) => driver.detachment().await.map(|detachment| match detachment {
+                Detachment::Detached(position) => Some(Found::Position(position)),
+                Detachment::Attached(_) | Detachment::Replaying(_) => None,
+            }),
+            Check::Promoted(_) => match driver.in_recovery().await {
+                Ok(false) => driver.promotion().await.map(|position| Some(Found::Position(position))),
+                Ok(true) => Ok(None),
+                Err(e) => Err(e),
+            },
+            Check::Written(_) => driver.write_probe(permit.clone()).await.map(|()| Some(Found::Written)),
+        };
+        match answer {
+            Ok(Some(found)) => return found,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(?check, %error, "not found out yet"),
+        }
+        polls = polls.saturating_add(1);
+        tokio::time::sleep(if polls < POLLS_FAST_MAX { POLL_FAST } else { POLL_SLOW }).await;
+    }
+}
