@@ -24,3 +24,6 @@ pub use drivers::{DatabaseDriver, Detachment, DriverError, DriverFuture, Drivers
 pub use error::Error;
 pub use process::run;
 pub use reconcile::{Action, reconcile};
+
+#[cfg(test)]
+mod tests;
