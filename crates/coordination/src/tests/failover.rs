@@ -239,3 +239,15 @@ fn nothing_else_happens_twice_when_commands_are_repeated() {
     }
     assert_eq!(world.stack(), &done.stacks()[&chat()]);
 }
+
+#[test]
+fn a_standby_that_has_not_let_go_is_not_elected() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    for _ in 0..90 {
+        world.turn(false);
+    }
+    assert!(world.stack().is_closed());
+    let outcome = world.commit(Command::Elect { stack: chat(), epoch: Epoch(1), site: site(2) });
+    assert_eq!(outcome, Outcome::Refused(Refusal::NotDetached(site(2))));
+}

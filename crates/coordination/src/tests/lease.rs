@@ -3,7 +3,8 @@
 use super::world::{World, chat, site};
 use crate::{Command, Outcome, decide};
 use model::{
-    CoverKind, Epoch, Incarnation, LogIndex, Millis, Mode, Moment, Refusal, RenewalNumber, SystemId, Timeline,
+    CoverKind, Epoch, Incarnation, LogIndex, Millis, Mode, Moment, Refusal, RenewalNumber, StepKind, StepOutcome, SystemId,
+    Timeline,
 };
 
 fn terms(world: &World) -> model::GrantTerms {
@@ -186,4 +187,27 @@ fn adoption_begins_held_and_refuses_a_second() {
     assert_eq!(world.stack().mode, Mode::Observe);
     assert!(world.state.cover_of(&site(2)).of(&chat()).is_none());
     assert!(world.state.cover_of(&site(1)).revision > LogIndex(0));
+}
+
+#[test]
+fn an_acknowledgement_that_nobody_asked_for_fences_nothing() {
+    let mut world = World::automatic();
+    let outcome = world.report_step(&site(1), StepKind::FenceDatabase, Epoch(1), StepOutcome::Done, None);
+    assert_eq!(outcome, Outcome::Refused(Refusal::StepNotDue(StepKind::FenceDatabase)));
+    assert_eq!(world.stack().closed, Epoch(0));
+}
+
+#[test]
+fn a_gate_that_names_an_earlier_entry_has_not_acknowledged_the_last() {
+    let mut world = World::automatic();
+    world.commit(Command::SetMode { stack: chat(), mode: Mode::Observe });
+    world.commit(Command::SetMode { stack: chat(), mode: Mode::Auto });
+    let mut request = world.request(&site(1));
+    assert_eq!(request.timed_acks.len(), 1);
+    request.timed_acks[0].since = LogIndex(request.timed_acks[0].since.0 - 1);
+    let terms = terms(&world);
+    world.commit(Command::Renew { request, terms });
+    assert!(!world.stack().cover.is_fenced_by_time());
+    world.renew(&site(1));
+    assert!(world.stack().cover.is_fenced_by_time());
 }
