@@ -221,7 +221,9 @@ async fn observe(handle: Handle, leadership: watch::Sender<Leadership>) {
         tell(&leadership, now);
     }
     handle.inner.stop.set(Stopped::Raft("its task is gone".to_owned()));
-    tell(&leadership, Leadership { term: leadership.borrow().term, ..Leadership::default() });
+    // Apart from the call below: the guard of `borrow` must be gone by then.
+    let term = leadership.borrow().term;
+    tell(&leadership, Leadership { term, ..Leadership::default() });
 }
 
 fn tell(leadership: &watch::Sender<Leadership>, now: Leadership) {
