@@ -37,7 +37,6 @@ async fn registers_renews_and_watches_through_any_witness() {
         let first = actor.renew().await.unwrap();
         let second = actor.renew().await.unwrap();
         assert!(second.number > first.number && second.index > first.index);
-        assert_eq!(second.cover.is_none(), second.cover_revision == actor.revision());
     }
     let mut client = ActorClient::new(lab.channel(&site("dc3"), Role::Actor, "dc1"));
     let mut views = client.watch(v1::WatchRequest { site: "dc1".into() }).await.unwrap().into_inner();
@@ -123,8 +122,11 @@ async fn without_a_quorum_the_status_is_stale_and_says_so() {
     assert!(refused.await, "UNAVAILABLE tells to ask with --stale");
     let stale = lab.status(&dc1, true).await.unwrap();
     assert!(stale.stale && stale.stacks.len() == 1 && stale.answered_by == dc1);
-    let mut actor = Script::new(&lab, &dc1, &dc1, None, 1);
-    assert_eq!(actor.register().await.expect_err("nobody commits").code(), Code::Unavailable);
+    let unavailable = eventually(async || {
+        let mut actor = Script::new(&lab, &dc1, &dc1, None, 1);
+        actor.register().await.is_err_and(|e| e.code() == Code::Unavailable)
+    });
+    assert!(unavailable.await, "an actor is sent on to the next witness at once");
     assert!(!events(&lab, &dc1).await.is_empty());
 
     lab.start_one(&site("dc3"));

@@ -3,7 +3,7 @@
 use super::lab::{Lab, stack};
 use model::{
     Containment, Cover, CoverKind, DatabaseReport, DatabaseRole, Desired, Epoch, GateReport, Grant, Incarnation,
-    Instruction, LogIndex, Lsn, Millis, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteId,
+    Instruction, Lsn, Millis, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteId,
     SiteReport, StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline, Upstream, WalPosition,
 };
 use rpc::identity::Role;
@@ -196,10 +196,5 @@ impl Script {
             problem: None,
         };
         SiteReport { site: self.site.clone(), stack: stack(), database, gate: Some(gate) }
-    }
-
-    /// The revision of the cover that it holds.
-    pub fn revision(&self) -> LogIndex {
-        self.cover.revision
     }
 }
