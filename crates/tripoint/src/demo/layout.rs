@@ -130,6 +130,7 @@ impl Layout {
     pub fn write(&self, postgres: &Postgres) -> anyhow::Result<()> {
         let names: Vec<String> = self.sites.iter().map(|s| s.name.clone()).collect();
         ctl::certs::site_set(&self.dir.join("pki"), GROUP, &names)?;
+        self.keep_program()?;
         for site in &self.sites {
             for sub in ["witness", "actor", "gate", "log"] {
                 make(&site.dir.join(sub), 0o755)?;
@@ -146,6 +147,21 @@ impl Layout {
             write(&site.include_file(), if site.name == upstream.name { "" } else { &line })?;
         }
         write(&self.dir.join("operator.toml"), &self.operator_toml())
+    }
+
+    /// The executable that all processes run.
+    pub fn program(&self) -> PathBuf {
+        self.dir.join("tripoint")
+    }
+
+    /// A copy or link of this very executable: its own path may name another one after a build.
+    fn keep_program(&self) -> anyhow::Result<()> {
+        let own = Path::new("/proc/self/exe");
+        let linked = std::fs::read_link(own).and_then(|path| std::fs::hard_link(path, self.program()));
+        if linked.is_err() {
+            std::fs::copy(own, self.program()).context("the own executable can't be copied")?;
+        }
+        Ok(())
     }
 
     fn tls(&self, owner: &str, role: &str) -> String {

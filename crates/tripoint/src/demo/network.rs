@@ -64,7 +64,8 @@ pub fn cut(prefix: &str, site: usize) -> anyhow::Result<()> {
     for n in 1..=SITES {
         let rule = if n == site { "iifname \"eth0\" drop".to_owned() } else { format!("ip saddr 10.77.{site}.0/24 drop") };
         let namespace = format!("{prefix}-dc{n}");
-        let table = format!("table inet demo_cut {{ chain input {{ type filter hook input priority -20; {rule}; }} }}\n");
+        let chain = format!("type filter hook input priority -20;\n{rule}\n");
+        let table = format!("table inet demo_cut {{\nchain input {{\n{chain}}}\n}}\n");
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{namespace}"))
             .args(["--", "nft", "-f", "-"])

@@ -17,16 +17,24 @@ use std::time::{Duration, Instant};
 const MARK: &str = "TRIPOINT_DEMO_SITE";
 /// All killed processes are gone within this, or something is wrong.
 const END_DEADLINE: Duration = Duration::from_secs(10);
+/// A cgroup whose processes are gone can be removed within this.
+const CGROUP_DEADLINE: Duration = Duration::from_secs(2);
 /// Pause between two looks at /proc.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What was started, so that it can be reaped.
-#[derive(Default)]
 pub struct Processes {
+    /// The executable of all of them.
+    program: PathBuf,
     children: Mutex<Vec<(String, Child)>>,
 }
 
 impl Processes {
+    /// None yet.
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, children: Mutex::default() }
+    }
+
     /// Starts `tripoint ROLE` of a site.
     pub fn start(&self, site: &Site, role: &str) -> anyhow::Result<()> {
         self.spawn(site, role, &[role.to_owned(), "--config".to_owned(), toml(site, role)])
@@ -43,7 +51,7 @@ impl Processes {
     }
 
     fn spawn(&self, site: &Site, name: &str, arguments: &[String]) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("the own executable can't be found")?;
+        let program = self.program.clone();
         let log = File::options().create(true).append(true).open(site.log(name))?;
         let child = command(site, &program)
             .args(arguments)
@@ -178,11 +186,19 @@ impl Cgroups {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let ours = |pid: &i32| name.contains(&format!("-{pid}-"));
                 if name.starts_with("tripoint-") && self.pids.iter().any(ours) {
-                    // One that is not empty is somebody else's after all.
-                    let _ = std::fs::remove_dir(entry.path());
+                    remove_cgroup(&entry.path());
                 }
             }
         }
+    }
+}
+
+/// Busy for a moment while the last of its processes are taken apart. One that stays busy is
+/// somebody else's after all.
+fn remove_cgroup(path: &Path) {
+    let began = Instant::now();
+    while std::fs::remove_dir(path).is_err() && path.exists() && began.elapsed() < CGROUP_DEADLINE {
+        std::thread::sleep(LOOK_PAUSE);
     }
 }
 

@@ -93,7 +93,9 @@ async fn site_loss(running: &Running) -> anyhow::Result<Verdict> {
     let (fault, story) = running.begin(&before, &[&site]);
     let writer = running.writer.clone();
     let killed = running.processes.kill_site(running.layout.site(&site)?)?;
-    fault.tell_now(&format!("{killed} processes of {site} killed: witness, actor, gate, PostgreSQL"), Tone::Bad);
+    let took = fault.at.elapsed().as_millis();
+    let text = format!("{killed} processes of {site} killed in {took} ms: witness, actor, gate, PostgreSQL");
+    fault.tell(fault.at, &text, Tone::Bad);
     taken_over(running, &fault, &story, &site, &writer).await
 }
 
@@ -112,11 +114,12 @@ async fn partition(running: &Running) -> anyhow::Result<Verdict> {
     drop(thread);
     let first = running.writer.first_elsewhere(&site, fault.at).context("no write at the new site")?;
     let last = inner.last().context("no write inside")?;
-    fault.tell_row(&format!("(the client inside {site}) last"), &last);
+    fault.tell_row("(looking back) inside the cut-off site: last", &last);
     verdict.row("last write acknowledged inside, before that", format!("{:.3} s", (first.at - last.at.min(first.at)).as_secs_f64()));
     verdict.must(last.at < first.at, format!("{site} acknowledged a write after {} did: two writers", first.site));
     verdict.must(last.at > fault.at, "the client inside wrote nothing after the cut: the trial shows nothing".to_owned());
     verdict.tally(&inner.lost_elsewhere(&running.layout, &first.site).await?, " inside");
+    verdict.row("", "asynchronous replication: nothing was shipped after the cut");
     Ok(verdict)
 }
 
@@ -278,7 +281,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() ->
 /// What to try while a demo is left running.
 pub fn suggest(layout: &Layout) {
     heading("Left running. Try:");
-    let program = std::env::current_exe().map_or("tripoint".to_owned(), |p| p.display().to_string());
+    let program = layout.program().display().to_string();
     step(&format!("export TRIPOINT_HOME={}", layout.dir.display()));
     for command in ["status --watch", "explain", "events --follow", "status -o json"] {
         step(&format!("{program} {command}"));

@@ -26,7 +26,7 @@ pub async fn start(layout: Layout, postgres: &Postgres, timing: Timing, prefix: 
     step("certificates made, configuration written");
     database::make_copies(&layout, postgres).await?;
     step("database made at dc1, copied to dc2 and dc3");
-    let processes = Processes::default();
+    let processes = Processes::new(layout.program());
     for role in ["witness", "actor"] {
         for site in &layout.sites {
             processes.start(site, role)?;
