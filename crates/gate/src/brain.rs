@@ -195,7 +195,9 @@ impl Input<'_> {
         match (self.highest() > Epoch::NONE, self.told) {
             (true, _) => Decision::Kill("a server that this gate did not start"),
             (false, Some(_)) => Decision::Refuse,
-            (false, None) => Decision::Wait("a server that this gate did not start; waiting for the group's answer"),
+            (false, None) => {
+                Decision::Wait("a server that this gate did not start; waiting for the group's answer")
+            }
         }
     }
 

@@ -33,7 +33,9 @@ pub fn check(config: &Config) -> Vec<Error> {
     let prefix = format!("tripoint-check-{}", std::process::id());
     let held = match config.containment {
         ContainmentChoice::NoneAccepted => Ok(()),
-        choice => sys::current_mask().and_then(|mask| Holder::choose(choice, in_container, &prefix, user, mask)).map(|_| ()),
+        choice => sys::current_mask()
+            .and_then(|mask| Holder::choose(choice, in_container, &prefix, user, mask))
+            .map(|_| ()),
     };
     wrong.extend(held.err());
     wrong

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data directory is not there or not readable.
-    #[error("data directory {path}: {source}; name an existing, readable one (initdb or pg_basebackup makes it)")]
+    #[error(
+        "data directory {path}: {source}; name an existing, readable one (initdb or pg_basebackup makes it)"
+    )]
     DataDirectory {
         /// Where.
         path: PathBuf,
@@ -17,8 +19,10 @@ pub enum Error {
     #[error("data directory {0}: another gate holds its lock; stop that one first (`fuser -v {0}` names it)")]
     Locked(PathBuf),
     /// A server that no gate started runs there.
-    #[error("data directory {path}: a server that this gate did not start runs there (pid {pid}); stop it cleanly \
-             (pg_ctl stop -m fast) and start the gate again")]
+    #[error(
+        "data directory {path}: a server that this gate did not start runs there (pid {pid}); stop it cleanly \
+             (pg_ctl stop -m fast) and start the gate again"
+    )]
     Foreign {
         /// Where.
         path: PathBuf,
@@ -26,12 +30,16 @@ pub enum Error {
         pid: i32,
     },
     /// No way to hold the database's processes.
-    #[error("no way to hold the database's processes so that none outlives the gate: {0}. Remedy: run the gate as \
+    #[error(
+        "no way to hold the database's processes so that none outlives the gate: {0}. Remedy: run the gate as \
              root or with a delegated cgroup (systemd: Delegate=yes), allow user namespaces, make it PID 1 of its \
-             container, or accept the weaker guarantee by name: containment = \"none-accepted\"")]
+             container, or accept the weaker guarantee by name: containment = \"none-accepted\""
+    )]
     Containment(String),
     /// The kernel lease was demanded and cannot be had.
-    #[error("kernel lease demanded, but {0}; install nftables, give the gate CAP_NET_ADMIN, or set kernel_lease = \"auto\"")]
+    #[error(
+        "kernel lease demanded, but {0}; install nftables, give the gate CAP_NET_ADMIN, or set kernel_lease = \"auto\""
+    )]
     KernelLease(String),
     /// The user to run PostgreSQL as is missing or unknown.
     #[error("user: {0}")]

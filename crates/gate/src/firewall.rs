@@ -60,7 +60,9 @@ impl KernelLease {
                 self.now(&format!("{}{text}", self.guarded(true)))?;
                 self.look_again(deadline)?;
             }
-            (_, Guard::Closed) => self.now(&format!("{}{}", self.element(Millis::ZERO), self.guarded(true)))?,
+            (_, Guard::Closed) => {
+                self.now(&format!("{}{}", self.element(Millis::ZERO), self.guarded(true)))?
+            }
             (_, Guard::Open) => self.now(&self.guarded(false))?,
         }
         self.current = Some(wanted);
@@ -187,7 +189,9 @@ impl KernelLease {
             .stderr(Stdio::piped())
             .spawn()?;
         // A stuck `nft` must not hold up the gate: a full pipe is an error, and a new one is started.
-        for fd in [child.stdin.as_ref().map(AsRawFd::as_raw_fd), child.stderr.as_ref().map(AsRawFd::as_raw_fd)] {
+        for fd in
+            [child.stdin.as_ref().map(AsRawFd::as_raw_fd), child.stderr.as_ref().map(AsRawFd::as_raw_fd)]
+        {
             sys::set_nonblocking(fd.ok_or(io::ErrorKind::BrokenPipe)?)?;
         }
         Ok(child)

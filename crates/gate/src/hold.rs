@@ -41,8 +41,22 @@ impl Holder {
     ///
     /// # Errors
     /// None works; each one's reason is named.
-    pub(crate) fn choose(choice: ContainmentChoice, in_container: bool, prefix: &str, user: Option<User>, mask: Mask) -> Result<Self, Error> {
-        let mut holder = Self { way: Containment::None, cgroup: None, namespace: None, warden: None, user, mask, child: None };
+    pub(crate) fn choose(
+        choice: ContainmentChoice,
+        in_container: bool,
+        prefix: &str,
+        user: Option<User>,
+        mask: Mask,
+    ) -> Result<Self, Error> {
+        let mut holder = Self {
+            way: Containment::None,
+            cgroup: None,
+            namespace: None,
+            warden: None,
+            user,
+            mask,
+            child: None,
+        };
         let mut reasons = Vec::new();
         let auto = choice == ContainmentChoice::Auto;
         if auto || choice == ContainmentChoice::PidNamespace {
@@ -108,7 +122,9 @@ impl Holder {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         sys::kill(pid, libc::SIGKILL);
-        Err(Error::system("trial")(std::io::Error::other("the trial's process did not end when it was killed")))
+        Err(Error::system("trial")(std::io::Error::other(
+            "the trial's process did not end when it was killed",
+        )))
     }
 
     fn child_is_gone(&self, pid: Pid) -> bool {
@@ -134,8 +150,12 @@ impl Holder {
     /// The way in words, for the log.
     pub(crate) fn describe(&self) -> &'static str {
         match (self.way, self.namespace.is_some()) {
-            (Containment::Cgroup, true) => "a cgroup of its own, within a PID namespace that dies with the gate",
-            (Containment::Cgroup, false) => "a cgroup of its own, ended by cgroup.kill, with a warden process",
+            (Containment::Cgroup, true) => {
+                "a cgroup of its own, within a PID namespace that dies with the gate"
+            }
+            (Containment::Cgroup, false) => {
+                "a cgroup of its own, ended by cgroup.kill, with a warden process"
+            }
             (Containment::PidNamespace, _) => "a PID namespace that dies with the gate",
             (Containment::ContainerInit, _) => "the container: its PID 1 ends with the gate",
             (Containment::None, _) => "NOTHING: backends may outlive a killed gate, as was accepted by name",

@@ -41,6 +41,7 @@ pub(crate) struct Link {
     pub(crate) events: SyncSender<Event>,
     pub(crate) done: mpsc::Receiver<Done>,
     pub(crate) number: u64,
+    pub(crate) lease_duration: Millis,
 }
 
 impl Link {
@@ -63,6 +64,7 @@ impl Link {
             events,
             done,
             number: 0,
+            lease_duration: config.terms.lease_duration,
         }
     }
 
@@ -107,11 +109,11 @@ impl Link {
             if asked.len() > UNANSWERED_MAX {
                 return format!("it left {} asks unanswered", asked.len());
             }
-            let timer = tokio::time::sleep(self.ask_every());
-            tokio::pin!(timer);
+            let sent = tokio::time::Instant::now();
             loop {
+                // An answer may have changed D.
                 tokio::select! {
-                    () = &mut timer => break,
+                    () = tokio::time::sleep_until(sent + self.ask_every()) => break,
                     Some(done) = self.done.recv() => {
                         let kind = Some(v1::from_gate::Kind::Done(done_message(done)));
                         if out.try_send(v1::FromGate { kind }).is_err() {
@@ -129,8 +131,7 @@ impl Link {
     }
 
     fn ask_every(&self) -> Duration {
-        let lease = self.shared.get().terms.lease_duration;
-        Millis((lease.0 / ASKS_PER_LEASE).max(ASK_EVERY_MIN.0)).into()
+        Millis((self.lease_duration.0 / ASKS_PER_LEASE).max(ASK_EVERY_MIN.0)).into()
     }
 
     /// Sends one ask. Its instant is read before it is on its way: deadlines count from it.
@@ -148,7 +149,7 @@ impl Link {
     }
 
     /// Hands a message on; true if the gate should ask again at once.
-    fn take(&self, message: v1::ToGate, asked: &mut BTreeMap<u64, Moment>) -> bool {
+    fn take(&mut self, message: v1::ToGate, asked: &mut BTreeMap<u64, Moment>) -> bool {
         match message.kind {
             Some(v1::to_gate::Kind::Nudge(_)) => return true,
             Some(v1::to_gate::Kind::Answer(answer)) => {
@@ -156,7 +157,10 @@ impl Link {
                 // Older asks are of no account from now on.
                 *asked = asked.split_off(&(answer.number + 1));
                 match answer_of(answer) {
-                    Ok(answer) => self.hand(Event::Answer(sent, Box::new(answer))),
+                    Ok(answer) => {
+                        self.lease_duration = answer.terms.map_or(self.lease_duration, |t| t.lease_duration);
+                        self.hand(Event::Answer(sent, Box::new(answer)));
+                    }
                     Err(e) => tracing::warn!("actor {}: an answer that says nothing: {e}", self.address),
                 }
             }
@@ -202,5 +206,9 @@ fn order_of(kind: v1::order::Kind) -> Order {
 }
 
 fn done_message(done: Done) -> v1::Done {
-    v1::Done { order: done.order, outcome: v1::StepOutcome::from(done.outcome).into(), evidence: done.evidence }
+    v1::Done {
+        order: done.order,
+        outcome: v1::StepOutcome::from(done.outcome).into(),
+        evidence: done.evidence,
+    }
 }

@@ -32,7 +32,8 @@ impl DataLock {
     /// Another gate holds it, or it is not there.
     pub(crate) fn ensure(&mut self) -> Result<DirectoryId, Error> {
         let absent = |source| Error::DataDirectory { path: self.path.clone(), source };
-        let current = DirectoryId::of(&self.path).ok_or_else(|| absent(std::io::ErrorKind::NotFound.into()))?;
+        let current =
+            DirectoryId::of(&self.path).ok_or_else(|| absent(std::io::ErrorKind::NotFound.into()))?;
         if self.held.as_ref().is_some_and(|(id, _)| *id == current) {
             return Ok(current);
         }

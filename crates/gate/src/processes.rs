@@ -50,7 +50,10 @@ fn is_server(title: &str) -> bool {
 
 /// Those of [`inside`] whose title (`postgres: walreceiver ...`) names this part of the server.
 pub(crate) fn titled(directory: DirectoryId, part: &str) -> Vec<Pid> {
-    inside(directory).into_iter().filter(|pid| title(*pid).starts_with("postgres: ") && title(*pid).contains(part)).collect()
+    inside(directory)
+        .into_iter()
+        .filter(|pid| title(*pid).starts_with("postgres: ") && title(*pid).contains(part))
+        .collect()
 }
 
 /// Its command line, words parted by spaces; empty if it is gone.
@@ -95,7 +98,11 @@ mod tests {
 
     #[test]
     fn servers_are_told_from_shells_and_tools() {
-        for title in ["postgres: walreceiver streaming 0/3000060", "/usr/lib/postgresql/15/bin/postgres -D x", "postgres -D x"] {
+        for title in [
+            "postgres: walreceiver streaming 0/3000060",
+            "/usr/lib/postgresql/15/bin/postgres -D x",
+            "postgres -D x",
+        ] {
             assert!(is_server(title), "{title}");
         }
         for title in ["-bash", "pg_rewind --target-pgdata=/var/lib/postgres", "vim postgresql.conf", ""] {
@@ -106,7 +113,11 @@ mod tests {
     #[test]
     fn a_child_is_a_descendant_and_is_where_it_was_started() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut child = std::process::Command::new("sleep").arg("60").current_dir(directory.path()).spawn().expect("started");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .current_dir(directory.path())
+            .spawn()
+            .expect("started");
         let pid = Pid::try_from(child.id()).expect("a pid");
         let id = DirectoryId::of(directory.path()).expect("there");
         assert_eq!(inside(id), [pid]);

@@ -38,10 +38,13 @@ const THREADS: usize = 2;
 /// [`Error`] says why it did not start, with the remedy.
 pub fn run(config: Config) -> Result<u8, Error> {
     if !sys::on_main_thread() {
-        return Err(Error::system("start")(std::io::Error::other("gate::run must be called on the main thread")));
+        return Err(Error::system("start")(std::io::Error::other(
+            "gate::run must be called on the main thread",
+        )));
     }
     let mask = sys::block_signals()?;
-    let may_be_init = matches!(config.containment, ContainmentChoice::Auto | ContainmentChoice::ContainerInit);
+    let may_be_init =
+        matches!(config.containment, ContainmentChoice::Auto | ContainmentChoice::ContainerInit);
     let in_container = may_be_init && std::process::id() == 1;
     if in_container {
         be_init_for_gate()?;
@@ -67,22 +70,37 @@ pub fn run(config: Config) -> Result<u8, Error> {
     let identity = Identity::load(&config.tls).map_err(|e| Error::Identity(e.to_string()))?;
     let endpoint = endpoint_listener(&config)?;
 
-    let shared = Arc::new(Shared::new(first_snapshot(&config, record, holder.way())));
+    let shared = Arc::new(Shared::new(first_snapshot(record, holder.way())));
     let (events, incoming) = sync_channel(EVENTS);
     let (done, outcomes) = mpsc::channel(OUTCOMES);
     let link = Link::new(&config, identity, Arc::clone(&shared), events.clone(), outcomes);
     let runtime = threads(link, endpoint, &shared)?;
     watch_signals(events)?;
     let data = DataDirectory::new(&config.data_directory, server_version(&config));
-    let parts =
-        Parts { store, record, data, settings, lock, directory, holder, program, user, timer, lease, done, shared };
+    let parts = Parts {
+        store,
+        record,
+        data,
+        settings,
+        lock,
+        directory,
+        holder,
+        program,
+        user,
+        timer,
+        lease,
+        done,
+        shared,
+    };
     let ended = Supervisor::new(config, parts).run(&incoming);
     runtime.shutdown_background();
     ended
 }
 
 pub(crate) fn impassable(path: &Path) -> Error {
-    let source = std::io::Error::other("PostgreSQL's user cannot pass this directory (chmod o+x), or name another include_file");
+    let source = std::io::Error::other(
+        "PostgreSQL's user cannot pass this directory (chmod o+x), or name another include_file",
+    );
     Error::File { what: "reach the include file through", path: path.to_owned(), source }
 }
 
@@ -102,12 +120,14 @@ pub(crate) fn user(config: &Config) -> Result<Option<User>, Error> {
         wrong("PostgreSQL refuses to run as root: set run_as to the owner of the data directory, usually \"postgres\"".into())
     })?;
     let found = nix::unistd::User::from_name(name).map_err(|e| wrong(format!("run_as = {name:?}: {e}")))?;
-    let found = found.ok_or_else(|| wrong(format!("run_as = {name:?}: there is no such user on this host")))?;
+    let found =
+        found.ok_or_else(|| wrong(format!("run_as = {name:?}: there is no such user on this host")))?;
     if found.uid.is_root() {
         return Err(wrong(format!("run_as = {name:?} is root, which PostgreSQL refuses")));
     }
     let text = std::ffi::CString::new(name.as_str()).map_err(|_| wrong("run_as has a NUL byte".into()))?;
-    let groups = nix::unistd::getgrouplist(&text, found.gid).map_err(|e| wrong(format!("groups of {name}: {e}")))?;
+    let groups =
+        nix::unistd::getgrouplist(&text, found.gid).map_err(|e| wrong(format!("groups of {name}: {e}")))?;
     let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
     Ok(Some(User { uid: found.uid.as_raw(), gid: found.gid.as_raw(), groups }))
 }
@@ -149,7 +169,7 @@ fn endpoint_listener(config: &Config) -> Result<Option<TcpListener>, Error> {
     listen().map(Some).map_err(|source| Error::Endpoint { address, source })
 }
 
-fn first_snapshot(config: &Config, record: Option<Record>, containment: Containment) -> Snapshot {
+fn first_snapshot(record: Option<Record>, containment: Containment) -> Snapshot {
     let known = record.unwrap_or_default();
     let report = GateReport {
         highest: known.highest,
@@ -163,20 +183,13 @@ fn first_snapshot(config: &Config, record: Option<Record>, containment: Containm
         kernel_lease: false,
         problem: None,
     };
-    Snapshot {
-        at: rpc::clock::now(),
-        report,
-        timed_ack: None,
-        terms: config.terms,
-        role: None,
-        timeline: None,
-        database: None,
-    }
+    Snapshot { at: rpc::clock::now(), report, timed_ack: None, role: None, timeline: None, database: None }
 }
 
 /// The link and the endpoint, on threads of their own.
 fn threads(link: Link, endpoint: Option<TcpListener>, shared: &Arc<Shared>) -> Result<Runtime, Error> {
-    let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("gate-io").enable_all().build();
+    let runtime =
+        Builder::new_multi_thread().worker_threads(THREADS).thread_name("gate-io").enable_all().build();
     let runtime = runtime.map_err(Error::system("start threads"))?;
     runtime.spawn(link.run());
     if let Some(listener) = endpoint {

@@ -29,7 +29,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(command: &[std::ffi::OsString], data: &Path, include: &Path, user: Option<User>) -> Self {
+    pub(crate) fn new(
+        command: &[std::ffi::OsString],
+        data: &Path,
+        include: &Path,
+        user: Option<User>,
+    ) -> Self {
         let main = main_file(command).unwrap_or_else(|| data.join("postgresql.conf"));
         Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user }
     }
@@ -85,7 +90,8 @@ impl Settings {
     fn ensure_included(&self) -> io::Result<()> {
         let text = fs::read_to_string(&self.main)?;
         let path = self.include.to_str().filter(|p| !p.contains('\''));
-        let path = path.ok_or_else(|| io::Error::other("the include file's path has a quote or is no UTF-8"))?;
+        let path =
+            path.ok_or_else(|| io::Error::other("the include file's path has a quote or is no UTF-8"))?;
         let ours = format!("include_if_exists = '{path}' {MARK}");
         let marked = text.lines().filter(|l| l.ends_with(MARK)).collect::<Vec<_>>();
         if marked == [ours.as_str()] && text.lines().next_back() == Some(&ours) {

@@ -2,8 +2,8 @@
 
 use crate::brain::Mode;
 use model::{
-    CoverEntry, DatabaseReport, Deadline, Epoch, GateReport, GrantTerms, LogIndex, Millis, Moment, SiteEpochs,
-    StepOutcome, TimedAck, Timeline,
+    CoverEntry, DatabaseReport, Deadline, Epoch, GateReport, GrantTerms, LogIndex, Millis, Moment,
+    SiteEpochs, StepOutcome, TimedAck, Timeline,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -71,7 +71,6 @@ pub(crate) struct Snapshot {
     pub(crate) at: Moment,
     pub(crate) report: GateReport,
     pub(crate) timed_ack: Option<TimedAck>,
-    pub(crate) terms: GrantTerms,
     pub(crate) role: Option<Role>,
     pub(crate) timeline: Option<Timeline>,
     pub(crate) database: Option<(Moment, DatabaseReport)>,

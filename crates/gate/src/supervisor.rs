@@ -24,7 +24,10 @@ use crate::shared::{Answer, Done, Event, Shared};
 use crate::timer::KernelTimer;
 use crate::{Config, Error, processes, sys};
 use close::Stop;
-use model::{CoverKind, DatabaseReport, Deadline, Epoch, GrantTerms, LogIndex, Millis, Moment, SiteEpochs, TimedAck, Timeline};
+use model::{
+    CoverKind, DatabaseReport, Deadline, Epoch, GrantTerms, LogIndex, Millis, Moment, SiteEpochs, TimedAck,
+    Timeline,
+};
 use open::{Promotion, Restarts};
 use orders::Orders;
 use std::sync::{Arc, mpsc::Receiver, mpsc::RecvTimeoutError};
@@ -46,8 +49,8 @@ enum Server {
     Open(Open),
     /// The postmaster is gone, and the rest is being killed.
     Clearing(Open),
-    /// A server that this gate did not start.
-    Foreign,
+    /// A server that this gate did not start, seen since then.
+    Foreign(Moment),
 }
 
 /// A database that the gate opened.
@@ -65,7 +68,15 @@ struct Open {
 
 impl Open {
     fn new(mode: Mode, since: Moment) -> Self {
-        Self { mode, since, seen_recovery: false, settled: false, promotion: None, stop: None, exit_code: None }
+        Self {
+            mode,
+            since,
+            seen_recovery: false,
+            settled: false,
+            promotion: None,
+            stop: None,
+            exit_code: None,
+        }
     }
 }
 
@@ -161,9 +172,37 @@ pub(crate) struct Parts {
 impl Supervisor {
     pub(crate) fn new(config: Config, parts: Parts) -> Self {
         let life = Life::new(config.terms, parts.directory);
-        let Parts { store, record, data, settings, lock, directory: _, holder, program, user, timer, lease, done, shared } =
-            parts;
-        Self { config, store, record, data, settings, lock, holder, program, user, timer, lease, done, shared, life }
+        let Parts {
+            store,
+            record,
+            data,
+            settings,
+            lock,
+            directory: _,
+            holder,
+            program,
+            user,
+            timer,
+            lease,
+            done,
+            shared,
+        } = parts;
+        Self {
+            config,
+            store,
+            record,
+            data,
+            settings,
+            lock,
+            holder,
+            program,
+            user,
+            timer,
+            lease,
+            done,
+            shared,
+            life,
+        }
     }
 
     /// Until the gate is told to end, or must; the exit code.
@@ -193,7 +232,7 @@ impl Supervisor {
         let busy = match &self.life.server {
             Server::Open(open) => open.promotion.is_some() || open.stop.is_some() || !open.settled,
             Server::Clearing(_) => true,
-            Server::Down | Server::Foreign => false,
+            Server::Down | Server::Foreign(_) => false,
         } || self.life.orders.is_busy();
         let turn = if busy { TURN_FAST } else { TURN };
         let left = self.deadline().map_or(turn, |d| d.remaining(rpc::clock::now()));
@@ -229,10 +268,11 @@ impl Supervisor {
     fn input(&self, data: Data) -> Input<'_> {
         let (running, promoted_by_others) = match &self.life.server {
             Server::Down | Server::Clearing(_) => (Running::No, false),
-            Server::Foreign => (Running::Foreign, false),
+            Server::Foreign(_) => (Running::Foreign, false),
             Server::Open(open) => {
                 let state = self.life.control.map(|c| c.state);
-                let out = open.mode == Mode::Standby && open.seen_recovery && state == Some(State::InProduction);
+                let out =
+                    open.mode == Mode::Standby && open.seen_recovery && state == Some(State::InProduction);
                 (Running::Open(open.mode), out)
             }
         };
@@ -261,12 +301,22 @@ impl Supervisor {
             Decision::TakeOver(epoch) => self.take_over(epoch),
             Decision::Fence(reason) => self.fence(reason),
             Decision::Kill(reason) => self.kill(reason),
+            Decision::Refuse if self.is_foreign_fresh() => {}
             Decision::Refuse => {
-                let pid = self.life.directory.map(processes::servers).unwrap_or_default().first().copied().unwrap_or(0);
+                let pid = self
+                    .life
+                    .directory
+                    .map(processes::servers)
+                    .unwrap_or_default()
+                    .first()
+                    .copied()
+                    .unwrap_or(0);
                 return Err(Error::Foreign { path: self.data.path().to_owned(), pid });
             }
         }
-        if matches!(self.life.ending, Some(Ending::Asked)) && matches!(self.life.server, Server::Down | Server::Foreign) {
+        if matches!(self.life.ending, Some(Ending::Asked))
+            && matches!(self.life.server, Server::Down | Server::Foreign(_))
+        {
             self.life.ending = Some(Ending::Now(0));
         }
         Ok(())
@@ -284,7 +334,9 @@ impl Supervisor {
     fn take_signal(&mut self, signal: i32) {
         match signal {
             libc::SIGCHLD => self.reap(),
-            libc::SIGTERM | libc::SIGINT if self.life.ending.is_some() => self.fence("told to stop a second time"),
+            libc::SIGTERM | libc::SIGINT if self.life.ending.is_some() => {
+                self.fence("told to stop a second time")
+            }
             libc::SIGTERM | libc::SIGINT => {
                 tracing::info!("told to stop: planned stop of the database");
                 self.life.ending = Some(Ending::Asked);
@@ -323,7 +375,10 @@ impl Supervisor {
             self.life.timed_ack = None;
             return;
         };
-        let stale = self.record.and_then(|r| r.cover).is_some_and(|(epoch, kind)| epoch == entry.epoch && since(kind) > since(entry.kind));
+        let stale = self
+            .record
+            .and_then(|r| r.cover)
+            .is_some_and(|(epoch, kind)| epoch == entry.epoch && since(kind) > since(entry.kind));
         if stale {
             tracing::warn!("a cover older than the one on disk; ignored");
             return;
@@ -346,7 +401,11 @@ impl Supervisor {
         let refilled = self.record.is_none();
         let raised = self.record.unwrap_or_default().with(&told);
         if self.record != Some(raised) && self.write(raised) && refilled {
-            tracing::info!("record: refilled by the group: highest epoch {}, closed {}", raised.highest, raised.closed);
+            tracing::info!(
+                "record: refilled by the group: highest epoch {}, closed {}",
+                raised.highest,
+                raised.closed
+            );
         }
         let since = match &self.life.told {
             Some((before, since)) if before.highest == told.highest => *since,
@@ -363,7 +422,9 @@ impl Supervisor {
         let noted = Record { cover: Some((entry.epoch, entry.kind)), ..record };
         let written = record == noted || self.write(noted);
         self.life.timed_ack = match entry.kind {
-            CoverKind::Timed { since } if written => Some(TimedAck { stack: entry.stack, epoch: entry.epoch, since }),
+            CoverKind::Timed { since } if written => {
+                Some(TimedAck { stack: entry.stack, epoch: entry.epoch, since })
+            }
             _ => None,
         };
     }

@@ -147,5 +147,9 @@ pub(crate) fn current_mask() -> Result<Mask, Error> {
     let mut old = Mask::full();
     // SAFETY: no new mask; the old one goes to a live set.
     let code = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut old.0) };
-    if code == 0 { Ok(old) } else { Err(Error::system("read the signal mask")(io::Error::from_raw_os_error(code))) }
+    if code == 0 {
+        Ok(old)
+    } else {
+        Err(Error::system("read the signal mask")(io::Error::from_raw_os_error(code)))
+    }
 }

@@ -16,7 +16,12 @@ use std::path::Path;
 const SKIPPED_MAX: u32 = 10_000;
 
 /// Makes sure that a promotion takes a number above `highest`. `current` is the control file's.
-pub(crate) fn skip(data: &Path, current: Timeline, highest: Timeline, user: Option<&User>) -> Result<u32, Error> {
+pub(crate) fn skip(
+    data: &Path,
+    current: Timeline,
+    highest: Timeline,
+    user: Option<&User>,
+) -> Result<u32, Error> {
     let directory = data.join("pg_wal");
     let place = Error::file("lay a timeline history file in", &directory);
     if highest.0.saturating_sub(current.0) > SKIPPED_MAX {

@@ -46,10 +46,13 @@ impl KernelTimer {
         }
         let at = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let value = libc::timespec { tv_sec: at(micros / 1_000_000), tv_nsec: at(micros % 1_000_000 * 1_000) };
+        let value =
+            libc::timespec { tv_sec: at(micros / 1_000_000), tv_nsec: at(micros % 1_000_000 * 1_000) };
         let due = libc::itimerspec { it_interval: zero, it_value: value };
         // SAFETY: the timer is ours and `due` is live.
-        let code = unsafe { libc::timer_settime(self.id, libc::TIMER_ABSTIME, &raw const due, std::ptr::null_mut()) };
+        let code = unsafe {
+            libc::timer_settime(self.id, libc::TIMER_ABSTIME, &raw const due, std::ptr::null_mut())
+        };
         checked(code).map_err(Error::system("arm the kernel timer"))?;
         self.due = Some(micros);
         Ok(())

@@ -10,7 +10,12 @@ fn stack() -> StackId {
 }
 
 fn told(highest: u64, closed: u64) -> SiteEpochs {
-    SiteEpochs { stack: stack(), highest: Epoch(highest), closed: Epoch(closed), timeline_highest: Timeline(0) }
+    SiteEpochs {
+        stack: stack(),
+        highest: Epoch(highest),
+        closed: Epoch(closed),
+        timeline_highest: Timeline(0),
+    }
 }
 
 fn record(highest: u64, closed: u64) -> Option<Record> {
@@ -19,7 +24,10 @@ fn record(highest: u64, closed: u64) -> Option<Record> {
 
 fn timed(epoch: u64, left: u64) -> Held {
     let kind = CoverKind::Timed { since: LogIndex(1) };
-    Held { entry: CoverEntry { stack: stack(), epoch: Epoch(epoch), kind }, deadline: Some(Deadline::new(NOW, Millis(left))) }
+    Held {
+        entry: CoverEntry { stack: stack(), epoch: Epoch(epoch), kind },
+        deadline: Some(Deadline::new(NOW, Millis(left))),
+    }
 }
 
 fn held(epoch: u64) -> Held {

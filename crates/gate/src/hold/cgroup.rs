@@ -18,7 +18,8 @@ impl Cgroup {
     pub(crate) fn create(prefix: &str) -> io::Result<Self> {
         let parent = own_directory()?;
         remove_leftovers(&parent, prefix);
-        let directory = parent.join(format!("{prefix}-{}-{}", std::process::id(), rpc::clock::now().boottime));
+        let directory =
+            parent.join(format!("{prefix}-{}-{}", std::process::id(), rpc::clock::now().boottime));
         fs::create_dir(&directory)?;
         let made = || -> io::Result<File> {
             // Linux 5.14 and newer.
@@ -73,7 +74,8 @@ fn is_populated(directory: &Path) -> bool {
 fn remove_leftovers(parent: &Path, prefix: &str) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let ours = name.to_str().and_then(|n| n.strip_prefix(prefix)).is_some_and(|rest| rest.starts_with('-'));
+        let ours =
+            name.to_str().and_then(|n| n.strip_prefix(prefix)).is_some_and(|rest| rest.starts_with('-'));
         if ours {
             let _ = fs::write(entry.path().join("cgroup.kill"), "1");
             let _ = fs::remove_dir(entry.path());
@@ -85,10 +87,16 @@ fn remove_leftovers(parent: &Path, prefix: &str) {
 fn own_directory() -> io::Result<PathBuf> {
     let absent = |what: &str| io::Error::new(io::ErrorKind::NotFound, what.to_owned());
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let (root, point) = mounts.lines().find_map(mount_of_cgroup2).ok_or_else(|| absent("no cgroup version 2 is mounted"))?;
+    let (root, point) =
+        mounts.lines().find_map(mount_of_cgroup2).ok_or_else(|| absent("no cgroup version 2 is mounted"))?;
     let groups = fs::read_to_string("/proc/self/cgroup")?;
-    let own = groups.lines().find_map(|l| l.strip_prefix("0::")).ok_or_else(|| absent("no version 2 cgroup of this process"))?;
-    let below = Path::new(own).strip_prefix(&root).map_err(|_| absent("this process's cgroup is outside the mount"))?;
+    let own = groups
+        .lines()
+        .find_map(|l| l.strip_prefix("0::"))
+        .ok_or_else(|| absent("no version 2 cgroup of this process"))?;
+    let below = Path::new(own)
+        .strip_prefix(&root)
+        .map_err(|_| absent("this process's cgroup is outside the mount"))?;
     Ok(Path::new(&point).join(below))
 }
 

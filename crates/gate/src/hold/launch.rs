@@ -49,9 +49,12 @@ impl Program {
     /// Prepares a command; the first word is looked up in PATH as a shell does.
     pub(crate) fn new(command: &[std::ffi::OsString]) -> Result<Self, Error> {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        let name = command.first().ok_or_else(|| Error::Command("nothing stands after `--`: give PostgreSQL's command line".into()))?;
+        let name = command.first().ok_or_else(|| {
+            Error::Command("nothing stands after `--`: give PostgreSQL's command line".into())
+        })?;
         let path = find_program(name)?;
-        let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::Command("a NUL byte in it".into()));
+        let text =
+            |bytes: Vec<u8>| CString::new(bytes).map_err(|_| Error::Command("a NUL byte in it".into()));
         let mut environment = Vec::new();
         for (key, value) in std::env::vars_os() {
             let mut pair = key.into_vec();
@@ -71,7 +74,8 @@ impl Program {
 pub(crate) fn find_program(name: &std::ffi::OsStr) -> Result<std::path::PathBuf, Error> {
     use std::os::unix::fs::PermissionsExt;
     let plain = std::path::Path::new(name);
-    let runnable = |p: &std::path::Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let runnable =
+        |p: &std::path::Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     if plain.components().count() > 1 {
         return if runnable(plain) {
             Ok(plain.to_owned())
@@ -185,7 +189,8 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(body: Body<'a>, bonds: Bonds<'a>, mask: &Mask) -> Self {
-        let pointers = |words: &[CString]| words.iter().map(|w| w.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
+        let pointers =
+            |words: &[CString]| words.iter().map(|w| w.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
         let (path, arguments, environment) = match body {
             Body::Program(p) => (Some(p.path.as_c_str()), pointers(&p.arguments), pointers(&p.environment)),
             Body::Pause => (None, pointers(&[]), pointers(&[])),

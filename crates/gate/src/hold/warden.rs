@@ -30,15 +30,18 @@ pub(crate) struct Warden {
 impl Warden {
     /// Starts a warden of the cgroup whose `cgroup.kill` this is. On the main thread.
     pub(crate) fn start(kill_path: &Path) -> Result<Self, Error> {
-        let path = CString::new(kill_path.as_os_str().as_bytes())
-            .map_err(|_| Error::system("start the warden")(io::Error::other("NUL in the cgroup's path")))?;
+        let text = |path: &Path| {
+            CString::new(path.as_os_str().as_bytes())
+                .map_err(|_| Error::system("start the warden")(io::Error::other("NUL in the cgroup's path")))
+        };
+        let (path, directory) = (text(kill_path)?, text(kill_path.parent().unwrap_or(kill_path))?);
         let (read, write) = sys::pipe().map_err(Error::system("start the warden"))?;
         // SAFETY: clone without a stack is fork; the child makes only raw system calls on
         // prepared data and never returns.
         let pid = unsafe { clone(libc::SIGCHLD) };
         if pid == 0 {
             // SAFETY: the child.
-            unsafe { watch(&path, read) }
+            unsafe { watch(&path, &directory, read) }
         }
         let error = io::Error::last_os_error();
         sys::close(read);
@@ -82,7 +85,7 @@ impl Drop for Warden {
 }
 
 /// The warden's whole life.
-unsafe fn watch(kill_path: &CStr, pipe: RawFd) -> ! {
+unsafe fn watch(kill_path: &CStr, directory: &CStr, pipe: RawFd) -> ! {
     // SAFETY: raw system calls on prepared data, in a process of one thread.
     unsafe {
         libc::setsid();
@@ -112,7 +115,8 @@ unsafe fn watch(kill_path: &CStr, pipe: RawFd) -> ! {
             }
         }
         for _ in 0..KILLS {
-            if !kill_once(kill_path) {
+            // Removed once it is empty; the gate may have done so itself.
+            if !kill_once(kill_path) || libc::rmdir(directory.as_ptr()) == 0 {
                 break;
             }
             libc::poll(std::ptr::null_mut(), 0, KILL_AGAIN_MS);
@@ -137,7 +141,11 @@ fn until(due: Moment) -> i32 {
         return -1;
     }
     let (deadline, now) = (Deadline::new(due, Millis::ZERO), rpc::clock::now());
-    if deadline.is_over(now) { 0 } else { i32::try_from(deadline.remaining(now).0.clamp(1, 100)).unwrap_or(100) }
+    if deadline.is_over(now) {
+        0
+    } else {
+        i32::try_from(deadline.remaining(now).0.clamp(1, 100)).unwrap_or(100)
+    }
 }
 
 /// False once the cgroup is gone.

@@ -5,8 +5,11 @@ use super::{Ending, Open, Server, Supervisor};
 use crate::brain::Mode;
 use crate::fence::{Stage, stage};
 use crate::{processes, sys};
-use model::{Epoch, Moment};
+use model::{Epoch, Millis, Moment};
 use std::collections::BTreeSet;
+
+/// A server that this gate did not start is somebody's if it lasts this long.
+const FOREIGN_AFTER: Millis = Millis(2_000);
 
 /// How an open database is being closed.
 pub(super) enum Stop {
@@ -56,7 +59,7 @@ impl Supervisor {
                 self.push_stop();
                 self.set_switches();
             }
-            Server::Foreign => {
+            Server::Foreign(_) => {
                 tracing::error!("KILL: {reason}");
                 self.kill_all();
             }
@@ -91,7 +94,8 @@ impl Supervisor {
                 if new {
                     self.holder.signal(libc::SIGINT);
                 }
-                for pid in self.life.directory.map(|d| processes::titled(d, "walsender")).unwrap_or_default() {
+                for pid in self.life.directory.map(|d| processes::titled(d, "walsender")).unwrap_or_default()
+                {
                     sys::kill(pid, libc::SIGTERM);
                 }
             }
@@ -102,7 +106,8 @@ impl Supervisor {
     }
 
     fn kill_all(&self) {
-        let helpers = [self.holder.warden_pid(), self.lease.as_ref().and_then(crate::firewall::KernelLease::process)];
+        let helpers =
+            [self.holder.warden_pid(), self.lease.as_ref().and_then(crate::firewall::KernelLease::process)];
         self.holder.kill_all(self.life.directory, &helpers.into_iter().flatten().collect::<BTreeSet<_>>());
     }
 
@@ -141,12 +146,16 @@ impl Supervisor {
             self.life.restarts.wanted();
         } else if open.mode == Mode::Plain && clean && self.life.ending.is_none() {
             // Not adopted: somebody stopped it on purpose, as without a gate.
-            tracing::info!("the database was stopped by others, and the stack is not adopted: the gate ends, too");
+            tracing::info!(
+                "the database was stopped by others, and the stack is not adopted: the gate ends, too"
+            );
             self.life.ending = Some(Ending::Now(code));
         } else {
             let lived = now.elapsed_shortest(open.since);
             self.life.restarts.ended(lived, now);
-            self.complain(&format!("PostgreSQL ended by itself after {lived} (exit code {code}); its log says why"));
+            self.complain(&format!(
+                "PostgreSQL ended by itself after {lived} (exit code {code}); its log says why"
+            ));
         }
         if matches!(self.life.ending, Some(Ending::Asked)) {
             self.life.ending = Some(Ending::Now(0));
@@ -178,8 +187,14 @@ impl Supervisor {
     pub(super) fn look_for_foreign(&mut self) {
         if self.data.has_postmaster_pid() && self.foreign().is_some() {
             tracing::error!("a server that this gate did not start runs in {}", self.data.path().display());
-            self.life.server = Server::Foreign;
+            self.life.server = Server::Foreign(rpc::clock::now());
         }
+    }
+
+    /// What a killed gate left behind takes a moment to die: that is nobody's server yet.
+    pub(super) fn is_foreign_fresh(&self) -> bool {
+        let now = rpc::clock::now();
+        matches!(self.life.server, Server::Foreign(since) if now.elapsed_shortest(since) < FOREIGN_AFTER)
     }
 
     pub(super) fn look_after_foreign(&mut self) {

@@ -98,7 +98,8 @@ impl Supervisor {
 
     /// Deadline, timer, warden and kernel lease, before anything opens at this epoch.
     fn arm(&mut self, epoch: Epoch) -> Result<(), Error> {
-        let Some(deadline) = self.life.cover.as_ref().filter(|c| c.entry.epoch == epoch).map(|c| c.deadline) else {
+        let Some(deadline) = self.life.cover.as_ref().filter(|c| c.entry.epoch == epoch).map(|c| c.deadline)
+        else {
             return Ok(());
         };
         self.arm_timer(deadline)?;
@@ -136,7 +137,9 @@ impl Supervisor {
                 open.seen_recovery |= state == Some(State::InArchiveRecovery);
                 open.settled = match open.mode {
                     Mode::Standby => open.seen_recovery,
-                    Mode::Plain | Mode::Primary(_) => state == Some(State::InProduction) && open.promotion.is_none(),
+                    Mode::Plain | Mode::Primary(_) => {
+                        state == Some(State::InProduction) && open.promotion.is_none()
+                    }
                 };
                 if open.promotion.is_some() {
                     self.push_promotion(state);
@@ -145,7 +148,7 @@ impl Supervisor {
             }
             Server::Clearing(_) => self.clear(),
             Server::Down => self.look_for_foreign(),
-            Server::Foreign => self.look_after_foreign(),
+            Server::Foreign(_) => self.look_after_foreign(),
         }
     }
 

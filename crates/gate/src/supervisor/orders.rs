@@ -18,6 +18,8 @@ const PATIENCE: Millis = Millis(30_000);
 const QUIET_LOOKS: u32 = 4;
 /// ... and this long after the reload.
 const QUIET_AFTER: Millis = Millis(15);
+/// A server is no longer starting after this, whatever it says.
+const STARTING_MAX: Millis = Millis(2_000);
 /// A standby that holds up a detachment is told to reload again this often.
 const RELOAD_EVERY: Millis = Millis(100);
 
@@ -97,7 +99,10 @@ impl Supervisor {
             Order::Follow { epoch, conninfo } => {
                 self.check_attachment(epoch, highest)?;
                 let changed = self.set_conninfo(&conninfo, false)?;
-                Err((StepOutcome::Done, if changed { "set and reloaded" } else { "it was set so" }.to_owned()))
+                Err((
+                    StepOutcome::Done,
+                    if changed { "set and reloaded" } else { "it was set so" }.to_owned(),
+                ))
             }
             Order::Relinquish { epoch } if self.relinquish(epoch) => Ok(Work::Relinquish(epoch)),
             Order::Relinquish { .. } => fail("the record cannot be written"),
@@ -168,11 +173,13 @@ impl Supervisor {
     /// walreceiver is ended by its pid, until none comes back.
     fn work_on_detach(&self, reloaded: &mut Moment, quiet: &mut u32) -> Progress {
         let now = rpc::clock::now();
-        if !matches!(self.life.server, Server::Open(_)) {
+        let Server::Open(open) = &self.life.server else {
             return finished("primary_conninfo is cleared on disk; the server does not run");
-        }
+        };
+        // One that is starting may have read the old setting, and not begun to act on it.
+        let starting = !self.data.is_ready() && now.elapsed_shortest(open.since) < STARTING_MAX;
         let receivers = self.life.directory.map(|d| processes::titled(d, "walreceiver")).unwrap_or_default();
-        if !receivers.is_empty() {
+        if starting || !receivers.is_empty() {
             *quiet = 0;
             receivers.into_iter().for_each(|pid| sys::kill(pid, libc::SIGTERM));
             if now.elapsed_shortest(*reloaded) >= RELOAD_EVERY {
@@ -192,11 +199,14 @@ impl Supervisor {
             Server::Open(open) if open.mode == Mode::Standby => {
                 finished(format!("epoch {epoch} is relinquished on disk; a standby runs"))
             }
-            Server::Down => finished(format!("epoch {epoch} is relinquished on disk; no process is left, {}", self.how_it_ended())),
+            Server::Down => finished(format!(
+                "epoch {epoch} is relinquished on disk; no process is left, {}",
+                self.how_it_ended()
+            )),
             Server::Open(open) if matches!(open.mode, Mode::Primary(e) if e > epoch) => {
                 failed("the primary is open at a higher epoch")
             }
-            Server::Open(_) | Server::Clearing(_) | Server::Foreign => None,
+            Server::Open(_) | Server::Clearing(_) | Server::Foreign(_) => None,
         }
     }
 
@@ -223,7 +233,7 @@ impl Supervisor {
                     (_, Ok(_)) => None,
                 };
             }
-            Server::Foreign => return failed("a server that this gate did not start runs here"),
+            Server::Foreign(_) => return failed("a server that this gate did not start runs here"),
         }
         match self.input(Data::Standby).may_open() {
             Ok(may) if may == epoch => {}
@@ -244,7 +254,10 @@ impl Supervisor {
         if !self.relinquish(epoch) {
             return failed("the record cannot be written");
         }
-        finished(format!("no process is left, {}; epoch {epoch} is relinquished on disk", self.how_it_ended()))
+        finished(format!(
+            "no process is left, {}; epoch {epoch} is relinquished on disk",
+            self.how_it_ended()
+        ))
     }
 
     fn how_it_ended(&self) -> String {
@@ -279,7 +292,9 @@ fn name(order: &Order) -> String {
         // The connection string may hold a password.
         Order::Follow { epoch, .. } => format!("follow (epoch {epoch})"),
         Order::Relinquish { epoch } => format!("relinquish epoch {epoch}"),
-        Order::Promote { epoch, timeline_highest } => format!("promote at epoch {epoch}, above timeline {timeline_highest}"),
+        Order::Promote { epoch, timeline_highest } => {
+            format!("promote at epoch {epoch}, above timeline {timeline_highest}")
+        }
         Order::Stop { epoch } => format!("planned stop (epoch {epoch})"),
     }
 }

@@ -34,7 +34,9 @@ impl Supervisor {
         let during_fence = Millis(fence_deadline.0 * TIMER_TENTHS / 10);
         let half = Millis(fence_deadline.0 / 2);
         let due = match &self.life.server {
-            Server::Open(Open { stop: Some(Stop::Fence { anchor, .. }), .. }) => Some((*anchor, during_fence)),
+            Server::Open(Open { stop: Some(Stop::Fence { anchor, .. }), .. }) => {
+                Some((*anchor, during_fence))
+            }
             Server::Open(Open { mode: Mode::Primary(_), .. }) => self.deadline().map(|d| (d.moment(), half)),
             _ => None,
         };
@@ -44,7 +46,8 @@ impl Supervisor {
         let wanted = self.wanted_guard();
         let now = rpc::clock::now();
         let Some(lease) = &mut self.lease else { return };
-        let too_soon = !lease.is_known() && self.life.lease_retry.is_some_and(|t| now.elapsed_shortest(t) < LEASE_RETRY);
+        let too_soon =
+            !lease.is_known() && self.life.lease_retry.is_some_and(|t| now.elapsed_shortest(t) < LEASE_RETRY);
         if !too_soon && let Err(e) = lease.set(wanted) {
             self.life.lease_retry = Some(now);
             self.complain(&format!("kernel lease: {e}"));
@@ -52,7 +55,8 @@ impl Supervisor {
     }
 
     fn wanted_guard(&self) -> Guard {
-        let adopted = self.record.is_none() && self.life.told.is_none() || self.input(Data::Absent).highest() > Epoch::NONE;
+        let adopted = self.record.is_none() && self.life.told.is_none()
+            || self.input(Data::Absent).highest() > Epoch::NONE;
         match &self.life.server {
             _ if !adopted => Guard::Open,
             Server::Open(Open { stop: Some(Stop::Fence { .. } | Stop::Kill), .. }) => Guard::Closed,
@@ -65,7 +69,7 @@ impl Supervisor {
                     None => Guard::Closed,
                 },
             },
-            Server::Down | Server::Clearing(_) | Server::Foreign => Guard::Closed,
+            Server::Down | Server::Clearing(_) | Server::Foreign(_) => Guard::Closed,
         }
     }
 
@@ -89,7 +93,6 @@ impl Supervisor {
             at: now,
             report: self.report(data),
             timed_ack: self.life.timed_ack.clone(),
-            terms: self.life.terms,
             role: self.role(),
             timeline: self.life.control.map(|c| c.timeline),
             database: self.life.database.clone(),

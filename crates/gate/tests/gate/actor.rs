@@ -1,11 +1,15 @@
 //! A fake actor: the real service over real mTLS, with the group's part played by the test.
 
-use model::{CoverEntry, CoverKind, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs, StackId, Timeline};
+use model::{
+    CoverEntry, CoverKind, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs, StackId,
+    Timeline,
+};
 use rpc::certs::{Authority, CA_CERT, CA_DAYS, LEAF_DAYS};
 use rpc::clock::now;
 use rpc::identity::Role;
 use rpc::server::serve;
 use rpc::tls::{Identity, TlsFiles};
+use rpc::tonic::{Request, Response, Status, Streaming, async_trait, service::Routes};
 use rpc::v1::{self, from_gate, gate_server, order, to_gate};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +21,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 /// D and F in these tests: short, but long enough for a loaded machine.
 pub const LEASE: Millis = Millis(1_500);
@@ -211,11 +214,14 @@ struct Desk {
     world: Arc<Mutex<World>>,
 }
 
-#[tonic::async_trait]
+#[async_trait]
 impl gate_server::Gate for Desk {
     type AttendStream = Pin<Box<dyn Stream<Item = Result<v1::ToGate, Status>> + Send>>;
 
-    async fn attend(&self, request: Request<Streaming<v1::FromGate>>) -> Result<Response<Self::AttendStream>, Status> {
+    async fn attend(
+        &self,
+        request: Request<Streaming<v1::FromGate>>,
+    ) -> Result<Response<Self::AttendStream>, Status> {
         rpc::server::require(&request, &[Role::Gate])?;
         let mut incoming = request.into_inner();
         let (out, outgoing) = mpsc::channel(64);

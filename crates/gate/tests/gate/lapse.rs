@@ -4,6 +4,8 @@
 use crate::actor::{FENCE, LEASE};
 use crate::site::{SOON, Site, Wish};
 use crate::{clients, wait_for};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use model::{Deadline, Millis};
 use rpc::clock::now;
 use std::process::Command;
@@ -160,6 +162,61 @@ fn the_kernel_timer_ends_a_stopped_gate() {
 }
 
 #[test]
+fn without_root_a_user_namespace_holds_all() {
+    let mut site = open(Wish { unprivileged: true, ..Wish::held_by("auto") });
+    assert!(
+        site.log().contains("within a PID namespace") || site.log().contains("a PID namespace that dies"),
+        "{}",
+        site.log()
+    );
+    clients().block_on(busy(&site));
+    site.signal_gate(libc::SIGKILL);
+    site.wait_empty(Duration::from_millis(300));
+    site.gate_ends(SOON);
+    site.start_gate();
+    clients().block_on(site.connect());
+    site.signal_gate(libc::SIGTERM);
+    assert_eq!(site.gate_ends(SOON), Some(0));
+}
+
+/// The gate below the PID 1 that it made of itself.
+fn gate_in_container(site: &Site) -> i32 {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.get(stat.rfind(')')? + 1..)?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = || {
+        std::fs::read_dir("/proc")
+            .expect("readable")
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok())
+    };
+    let child = |of: i32| all().find(|pid: &i32| parent(*pid) == Some(of)).expect("a child");
+    child(child(site.gate_pid()))
+}
+
+#[test]
+fn in_a_container_all_ends_with_the_gate() {
+    let mut site = open(Wish { container: true, kernel_timer: false, ..Wish::held_by("container-init") });
+    clients().block_on(busy(&site));
+    // SAFETY: plain system call.
+    unsafe { libc::kill(gate_in_container(&site), libc::SIGKILL) };
+    site.wait_empty(Duration::from_millis(300));
+    site.gate_ends(SOON);
+}
+
+#[test]
+fn in_a_container_the_kernel_timer_ends_a_stopped_gate() {
+    let mut site = open(Wish { container: true, ..Wish::held_by("container-init") });
+    clients().block_on(busy(&site));
+    let deadline = site.actor.cut();
+    // SAFETY: plain system call.
+    unsafe { libc::kill(gate_in_container(&site), libc::SIGSTOP) };
+    gone_in_time(&site, deadline);
+    site.gate_ends(SOON);
+}
+
+#[test]
 fn the_warden_needs_no_timer() {
     stopped_gate("cgroup", false);
 }
@@ -170,7 +227,9 @@ struct NetworkNamespace(String);
 impl NetworkNamespace {
     fn new(name: &str) -> Self {
         let name = format!("{name}-{}", std::process::id());
-        let ip = |words: &[&str]| Command::new("ip").args(words).status().expect("iproute2 is installed").success();
+        let ip = |words: &[&str]| {
+            Command::new("ip").args(words).status().expect("iproute2 is installed").success()
+        };
         assert!(ip(&["netns", "add", &name]));
         assert!(ip(&["-n", &name, "link", "set", "lo", "up"]));
         Self(name)
@@ -183,13 +242,18 @@ impl Drop for NetworkNamespace {
     }
 }
 
-/// Commits one row after the other until it fails; the instant of the last acknowledgement.
+/// Commits rows until one fails, a thousand under way at any time: such a backend outlives its
+/// postmaster for seconds. The instant of the last acknowledgement.
 async fn commit_on(client: tokio_postgres::Client) -> model::Moment {
+    let insert = client.prepare("insert into t values (1)").await.expect("prepared");
+    let mut under_way = FuturesUnordered::new();
     let mut last = now();
     loop {
-        let one = tokio::time::timeout(Duration::from_secs(1), client.execute("insert into t values (1)", &[]));
-        match one.await {
-            Ok(Ok(_)) => last = now(),
+        while under_way.len() < 1_000 {
+            under_way.push(client.execute(&insert, &[]));
+        }
+        match tokio::time::timeout(Duration::from_secs(1), under_way.next()).await {
+            Ok(Some(Ok(_))) => last = now(),
             _ => return last,
         }
     }
@@ -202,6 +266,7 @@ fn kernel_lease_alone(signal: i32) {
         kernel_timer: false,
         kernel_lease: true,
         namespace: Some(namespace.0.clone()),
+        ..Wish::held_by("none-accepted")
     };
     let mut site = open(wish);
     let clients = clients_of(&site);

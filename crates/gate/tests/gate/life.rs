@@ -110,6 +110,46 @@ fn epoch_zero_is_a_plain_parent_and_later_epochs_are_taken_over_in_place() {
     assert!(record.contains("highest 2"), "{record}");
 }
 
+/// A stock HAProxy with the checks that Patroni's documentation gives.
+#[test]
+fn a_haproxy_written_for_patroni_follows_the_primary() {
+    let mut site = open(1);
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let config = format!(
+        "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout client 30m\n  timeout connect 4s\n  timeout server 30m\n  \
+         timeout check 1s\nlisten postgres_write\n  bind {listener}\n  option httpchk OPTIONS /primary\n  \
+         http-check expect status 200\n  default-server inter 100ms fastinter 100ms rise 2 fall 2 on-marked-down shutdown-sessions\n  \
+         server pg1 127.0.0.1:{} maxconn 100 check port {}\n",
+        site.port, site.endpoint
+    );
+    let path = site.root.path().join("haproxy.cfg");
+    fs::write(&path, config).expect("written");
+    let mut haproxy =
+        std::process::Command::new("haproxy").arg("-db").arg("-f").arg(&path).spawn().expect("installed");
+    let through = || {
+        clients().block_on(async {
+            let mut pg = tokio_postgres::Config::new();
+            pg.host("127.0.0.1")
+                .port(listener.port())
+                .user("postgres")
+                .connect_timeout(Duration::from_secs(1));
+            let Ok((client, connection)) = pg.connect(tokio_postgres::NoTls).await else { return false };
+            tokio::spawn(async move { drop(connection.await) });
+            client.execute("select 1", &[]).await.is_ok()
+        })
+    };
+    wait_for("a way through", SOON, || through().then_some(()));
+    site.signal_gate(libc::SIGTERM);
+    site.gate_ends(SOON);
+    site.make_standby();
+    site.start_gate();
+    wait_for("a standby", SOON, || (site.role("GET", "/replica") == 200).then_some(()));
+    wait_for("no way to a standby", SOON, || (!through()).then_some(()));
+    haproxy.kill().expect("ours");
+    haproxy.wait().expect("ours");
+}
+
 #[test]
 fn silence_does_not_end_a_held_cover() {
     let mut site = site();
@@ -192,7 +232,12 @@ fn a_standby_that_somebody_promotes_is_killed() {
 fn another_server_in_the_directory_is_refused_at_epoch_zero_and_killed_later() {
     let mut site = site();
     let start = |site: &Site| {
-        let status = crate::site::program("pg_ctl").args(["-w", "start", "-D"]).arg(&site.data).arg("-l").arg(site.root.path().join("pg.log")).status();
+        let status = crate::site::program("pg_ctl")
+            .args(["-w", "start", "-D"])
+            .arg(&site.data)
+            .arg("-l")
+            .arg(site.root.path().join("pg.log"))
+            .status();
         assert!(status.expect("it starts").success());
     };
     start(&site);

@@ -23,12 +23,24 @@ pub struct Wish {
     pub containment: &'static str,
     pub kernel_timer: bool,
     pub kernel_lease: bool,
+    /// Network namespace.
     pub namespace: Option<String>,
+    /// The gate runs as PostgreSQL's user, without any capability.
+    pub unprivileged: bool,
+    /// The gate is PID 1 of a PID namespace, as in a container.
+    pub container: bool,
 }
 
 impl Wish {
     pub fn held_by(containment: &'static str) -> Self {
-        Self { containment, kernel_timer: true, kernel_lease: false, namespace: None }
+        Self {
+            containment,
+            kernel_timer: true,
+            kernel_lease: false,
+            namespace: None,
+            unprivileged: false,
+            container: false,
+        }
     }
 }
 
@@ -63,7 +75,8 @@ fn must(command: &mut Command) {
 }
 
 fn directory() -> tempfile::TempDir {
-    let directory = tempfile::Builder::new().prefix("tripoint-gate-").tempdir_in("/var/tmp").expect("a directory");
+    let directory =
+        tempfile::Builder::new().prefix("tripoint-gate-").tempdir_in("/var/tmp").expect("a directory");
     let (uid, gid) = postgres_user();
     std::os::unix::fs::chown(directory.path(), Some(uid), Some(gid)).expect("we are root");
     directory
@@ -76,7 +89,11 @@ fn template() -> &'static Path {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tripoint-gate-template-15");
         if !kept.exists() {
             let fresh = directory();
-            must(program("initdb").args(["-A", "trust", "-U", "postgres", "-N", "-D"]).arg(fresh.path().join("data")));
+            must(
+                program("initdb")
+                    .args(["-A", "trust", "-U", "postgres", "-N", "-D"])
+                    .arg(fresh.path().join("data")),
+            );
             let beside = kept.with_extension(std::process::id().to_string());
             must(Command::new("cp").arg("-a").arg(fresh.path()).arg(&beside));
             // Another run of the tests may have been faster: then theirs is as good.
@@ -114,14 +131,16 @@ impl Site {
     }
 
     pub fn configure(&self, text: &str) {
-        let mut file = fs::OpenOptions::new().append(true).open(self.data.join("postgresql.conf")).expect("there");
+        let mut file =
+            fs::OpenOptions::new().append(true).open(self.data.join("postgresql.conf")).expect("there");
         file.write_all(text.as_bytes()).expect("written");
     }
 
     pub fn make_standby(&self) {
         fs::write(self.data.join("standby.signal"), "").expect("written");
         let (uid, gid) = postgres_user();
-        std::os::unix::fs::chown(self.data.join("standby.signal"), Some(uid), Some(gid)).expect("we are root");
+        std::os::unix::fs::chown(self.data.join("standby.signal"), Some(uid), Some(gid))
+            .expect("we are root");
     }
 
     pub fn state(&self) -> PathBuf {
@@ -136,6 +155,11 @@ impl Site {
     pub fn gate_command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_gate-under-test");
         let mut command = match &self.wish.namespace {
+            None if self.wish.container => {
+                let mut command = Command::new("unshare");
+                command.args(["--pid", "--fork", "--mount-proc", "--kill-child", binary]);
+                command
+            }
             None => Command::new(binary),
             Some(name) => {
                 let mut command = Command::new("ip");
@@ -144,6 +168,13 @@ impl Site {
             }
         };
         let files = self.group.files(Role::Gate);
+        if self.wish.unprivileged {
+            let (uid, gid) = postgres_user();
+            command.uid(uid).gid(gid);
+            for path in [self.group.directory.path(), &files.ca, &files.cert, &files.key] {
+                std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("we are root");
+            }
+        }
         let mut setting = |name: &str, value: &str| {
             command.arg(format!("{name}={value}"));
         };
@@ -165,7 +196,11 @@ impl Site {
     }
 
     pub fn start_gate(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join("log")).expect("opened");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.path().join("log"))
+            .expect("opened");
         let mut command = self.gate_command();
         command.stdout(log.try_clone().expect("cloned")).stderr(log).current_dir("/");
         self.gate = Some(command.spawn().expect("it starts"));
@@ -195,13 +230,19 @@ impl Site {
     /// Processes whose working directory is the data directory, counted from outside.
     pub fn processes(&self) -> Vec<i32> {
         let Ok(own) = fs::metadata(&self.data) else { return Vec::new() };
-        let inside = |pid: &i32| fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|m| (m.dev(), m.ino()) == (own.dev(), own.ino()));
+        let inside = |pid: &i32| {
+            fs::metadata(format!("/proc/{pid}/cwd"))
+                .is_ok_and(|m| (m.dev(), m.ino()) == (own.dev(), own.ino()))
+        };
         let all = fs::read_dir("/proc").expect("readable").flatten();
         all.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(inside).collect()
     }
 
     pub fn titled(&self, part: &str) -> Vec<i32> {
-        let title = |pid: &i32| String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned();
+        let title = |pid: &i32| {
+            String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default())
+                .into_owned()
+        };
         self.processes().into_iter().filter(|pid| title(pid).contains(part)).collect()
     }
 
@@ -219,7 +260,12 @@ impl Site {
 
     fn pg(&self) -> PgConfig {
         let mut config = PgConfig::new();
-        config.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres").connect_timeout(Duration::from_secs(2));
+        config
+            .host("127.0.0.1")
+            .port(self.port)
+            .user("postgres")
+            .dbname("postgres")
+            .connect_timeout(Duration::from_secs(2));
         config
     }
 
@@ -245,13 +291,28 @@ impl Site {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(("127.0.0.1", self.endpoint))?;
             stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            stream.write_all(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())?;
+            stream.write_all(
+                format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+            )?;
             let mut text = String::new();
             stream.read_to_string(&mut text)?;
             Ok(text)
         };
         let text = ask().unwrap_or_default();
         text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// What gates that were killed left of their cgroups: the next gate of the same database
+/// would have removed it.
+fn remove_cgroups(data: &Path) {
+    let name = format!("tripoint-db-{:08x}-", crc32fast::hash(data.as_os_str().as_encoded_bytes()));
+    for root in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
+        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&name) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
     }
 }
 
@@ -268,5 +329,6 @@ impl Drop for Site {
             // SAFETY: plain system call; these are processes of this test's database.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
+        remove_cgroups(&self.data);
     }
 }

@@ -21,7 +21,8 @@ fn promote(epoch: u64, timeline_highest: u32) -> Kind {
 
 async fn timeline(site: &Site) -> u32 {
     let client = site.connect().await;
-    let row = client.query_one("select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)", &[]).await;
+    let row =
+        client.query_one("select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)", &[]).await;
     u32::from_str_radix(row.expect("a primary").get(0), 16).expect("hexadecimal")
 }
 
@@ -105,13 +106,25 @@ fn pair() -> (Upstream, Site) {
     let upstream = Upstream(Site::new(Wish::held_by("auto")));
     let primary = &upstream.0;
     let log = primary.root.path().join("pg.log");
-    let started = program("pg_ctl").args(["-w", "start", "-D"]).arg(&primary.data).arg("-l").arg(log).status();
+    let started =
+        program("pg_ctl").args(["-w", "start", "-D"]).arg(&primary.data).arg("-l").arg(log).status();
     assert!(started.expect("it starts").success());
     let mut site = Site::new(Wish::held_by("auto"));
     let conf = fs::read(site.data.join("postgresql.conf")).expect("there");
     fs::remove_dir_all(&site.data).expect("removed");
     let copied = program("pg_basebackup")
-        .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-c", "fast", "-p", &primary.port.to_string(), "-D"])
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-R",
+            "-c",
+            "fast",
+            "-p",
+            &primary.port.to_string(),
+            "-D",
+        ])
         .arg(&site.data)
         .status();
     assert!(copied.expect("it starts").success());
@@ -151,7 +164,9 @@ fn detached_means_no_walreceiver_also_after_a_restart_until_it_follows() {
     assert!(site.titled("walreceiver").is_empty());
     // Nobody follows an older epoch.
     site.actor.say(|w| w.highest = 2);
-    wait_for("the news", SOON, || site.actor.world().report.as_ref().filter(|r| r.highest.0 == 2).map(|_| ()));
+    wait_for("the news", SOON, || {
+        site.actor.world().report.as_ref().filter(|r| r.highest.0 == 2).map(|_| ())
+    });
     let follow = |epoch| Kind::Follow(v1::Follow { epoch, primary_conninfo: upstream.conninfo() });
     assert_eq!(site.actor.obey(follow(1), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(Kind::Detach(v1::Detach { epoch: 1 }), SOON).0, StepOutcome::OutcomeFailed);
