@@ -16,7 +16,9 @@ use crate::lease::LeaseTable;
 use crate::reconcile::LeaseView;
 use crate::stack::Stack;
 use crate::witnesses::Witnesses;
-use model::{Desired, Epoch, Incarnation, LogIndex, Millis, Moment, RenewalNumber, SiteId, StackId, TimedAck};
+use model::{
+    Desired, Epoch, Incarnation, LogIndex, Millis, Moment, RenewalNumber, SiteId, StackId, TimedAck,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -54,6 +56,7 @@ pub(crate) struct Engine {
 
     incarnation: Incarnation,
     register_due: Option<Moment>,
+    registered_at: Option<Moment>,
     renew_due: Moment,
     /// Sends that may still follow a failure at once, before the next regular one.
     tries_left: usize,
@@ -104,6 +107,7 @@ impl Engine {
             view_index: LogIndex::default(),
             incarnation: Incarnation(rand::random()),
             register_due: Some(now),
+            registered_at: None,
             renew_due: now,
             sends: 0,
             timed_acks: BTreeMap::new(),

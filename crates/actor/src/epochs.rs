@@ -163,7 +163,8 @@ mod tests {
     }
 
     fn store() -> (tempfile::TempDir, EpochStore) {
-        let dir = tempfile::Builder::new().prefix("tripoint-actor-").tempdir_in("/var/tmp").expect("a temp dir");
+        let dir =
+            tempfile::Builder::new().prefix("tripoint-actor-").tempdir_in("/var/tmp").expect("a temp dir");
         let store = EpochStore::new(dir.path().to_owned());
         (dir, store)
     }

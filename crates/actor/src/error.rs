@@ -16,7 +16,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another process holds the lock.
-    #[error("{0}: another actor holds the lock; each actor needs a state directory of its own, and a site runs one actor")]
+    #[error(
+        "{0}: another actor holds the lock; each actor needs a state directory of its own, and a site runs one actor"
+    )]
     Locked(PathBuf),
     /// The configuration does not fit together.
     #[error("configuration: {0}")]

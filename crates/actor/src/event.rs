@@ -41,7 +41,12 @@ pub(crate) enum Event {
     /// A witness answered a registration, or did not.
     Registered { incarnation: Incarnation, witness: usize, result: Result<RegistrationAnswer, Failure> },
     /// A witness answered a renewal, or it failed.
-    Renewed { incarnation: Incarnation, number: RenewalNumber, witness: usize, result: Result<Grant, Failure> },
+    Renewed {
+        incarnation: Incarnation,
+        number: RenewalNumber,
+        witness: usize,
+        result: Result<Grant, Failure>,
+    },
     /// A witness has left a renewal unanswered for R.
     Silent { witness: usize },
     /// A view of the site.

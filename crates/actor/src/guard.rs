@@ -111,7 +111,8 @@ impl Guard {
         let before = (self.now)();
         let inner = self.lock();
         let step = Millis((inner.fence_deadline.0 / HANG_STEPS).max(1));
-        let next = inner.rights.values().filter_map(|view| Some(view.right?.1?.remaining(before).plus(Millis(1))));
+        let next =
+            inner.rights.values().filter_map(|view| Some(view.right?.1?.remaining(before).plus(Millis(1))));
         let wait: Duration = next.chain([step]).min().unwrap_or(step).into();
         let (mut inner, _) = self.changed.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner);
         let now = (self.now)();

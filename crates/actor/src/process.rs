@@ -1,5 +1,6 @@
 //! One actor process, put together: lock, store, self-fence, server, event loop.
 
+use crate::Error;
 use crate::config::Config;
 use crate::drivers::Drivers;
 use crate::engine::{Engine, Parts};
@@ -9,7 +10,6 @@ use crate::guard::{Guard, OnHang};
 use crate::service::Service;
 use crate::stack::Stack;
 use crate::witnesses::Witnesses;
-use crate::Error;
 use model::StackId;
 use nix::fcntl::{Flock, FlockArg};
 use rpc::server::{serve, with_standard};
@@ -37,7 +37,11 @@ const SAVES_MAX: usize = 2;
 ///
 /// # Panics
 /// Never; but the process is ended by SIGABRT if its event loop hangs for longer than F.
-pub async fn run(config: Config, drivers: Drivers, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    drivers: Drivers,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
     let (events, queue) = mpsc::channel(EVENTS_MAX);
     let on_hang: OnHang = Box::new(|| {
         eprintln!("tripoint actor: the event loop hangs for longer than fence.deadline; ending the process");
@@ -70,8 +74,11 @@ pub(crate) async fn run_with(
         Error::Rpc(format!("cannot listen on {}: {e}; is another actor running there?", config.listen))
     })?;
     let witnesses = Witnesses::new(&config, &identity);
-    let service =
-        Service::new(config.site.clone(), config.stacks.iter().map(|s| s.stack.clone()).collect(), events.clone());
+    let service = Service::new(
+        config.site.clone(),
+        config.stacks.iter().map(|s| s.stack.clone()).collect(),
+        events.clone(),
+    );
     let (routes, health) = with_standard(Routes::new(GateServer::new(service)));
     health.set_serving::<GateServer<Service>>().await;
 
@@ -121,7 +128,9 @@ fn identity(config: &Config) -> Result<Identity, Error> {
     };
     let identity = Identity::load(&files).map_err(|e| Error::Rpc(e.to_string()))?;
     let own = identity.own();
-    let right = own.role == rpc::identity::Role::Actor && own.name == config.site.as_str() && own.group == config.group;
+    let right = own.role == rpc::identity::Role::Actor
+        && own.name == config.site.as_str()
+        && own.group == config.group;
     if right {
         return Ok(identity);
     }
@@ -138,7 +147,12 @@ fn lock(directory: &Path) -> Result<Flock<File>, Error> {
     let fail = |what| move |source| Error::State { path: directory.to_owned(), what, source };
     fs::create_dir_all(directory).map_err(fail("create the directory"))?;
     let path = directory.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail("open the lock file"))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(fail("open the lock file"))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => Error::Locked(path),
         other => fail("lock it")(other.into()),
@@ -172,12 +186,17 @@ fn start_self_fence(guard: &Arc<Guard>, drivers: &Drivers, on_hang: OnHang) -> R
     std::thread::Builder::new()
         .name("self-fence".to_owned())
         .spawn(move || watched.watch(&databases, &on_hang))
-        .map_err(|e| Error::Configuration(format!("no thread for the self-fence: {e}; raise the limit on tasks")))?;
+        .map_err(|e| {
+            Error::Configuration(format!("no thread for the self-fence: {e}; raise the limit on tasks"))
+        })?;
     Ok(SelfFence(guard.clone()))
 }
 
 /// The store has a thread of its own: an fsync may take long, and renewals must not wait for it.
-fn start_store(store: EpochStore, events: &mpsc::Sender<Event>) -> Result<std::sync::mpsc::SyncSender<EpochMap>, Error> {
+fn start_store(
+    store: EpochStore,
+    events: &mpsc::Sender<Event>,
+) -> Result<std::sync::mpsc::SyncSender<EpochMap>, Error> {
     let (saves, waiting) = std::sync::mpsc::sync_channel::<EpochMap>(SAVES_MAX);
     let events = events.clone();
     std::thread::Builder::new()
@@ -191,6 +210,8 @@ fn start_store(store: EpochStore, events: &mpsc::Sender<Event>) -> Result<std::s
                 }
             }
         })
-        .map_err(|e| Error::Configuration(format!("no thread for the epoch store: {e}; raise the limit on tasks")))?;
+        .map_err(|e| {
+            Error::Configuration(format!("no thread for the epoch store: {e}; raise the limit on tasks"))
+        })?;
     Ok(saves)
 }

@@ -140,7 +140,8 @@ pub enum Action {
 /// Times that a promote order may fail before the group is told that this site cannot.
 pub const PROMOTE_FAILURES_MAX: u32 = 3;
 
-const NEEDS_REJOIN: &str = "this site's copy is a former primary without standby.signal: it needs a rejoin before it can follow";
+const NEEDS_REJOIN: &str =
+    "this site's copy is a former primary without standby.signal: it needs a rejoin before it can follow";
 const NO_GATE: &str = "no gate is attached: it must run beside the database and reach this actor";
 const STANDBY_AT_ACTIVE: &str =
     "this site is active but its copy is a standby, and no promotion is due: it stays closed";
@@ -223,7 +224,14 @@ impl Turn<'_> {
         actions.push(Action::Report(StepReport { site, stack, epoch, step, outcome, position, evidence }));
     }
 
-    fn run(&self, epoch: Epoch, highest: Timeline, promote_due: bool, verify_due: bool, actions: &mut Vec<Action>) {
+    fn run(
+        &self,
+        epoch: Epoch,
+        highest: Timeline,
+        promote_due: bool,
+        verify_due: bool,
+        actions: &mut Vec<Action>,
+    ) {
         let p = &self.observed.progress;
         if epoch < self.stored.highest || epoch <= self.stored.closed {
             return;
@@ -261,7 +269,8 @@ impl Turn<'_> {
         let p = &self.observed.progress;
         if let Some((at, position)) = &p.promoted {
             if *at == epoch {
-                let evidence = format!("out of recovery on timeline {} at {}", position.timeline, position.lsn);
+                let evidence =
+                    format!("out of recovery on timeline {} at {}", position.timeline, position.lsn);
                 self.report(StepKind::Promote, epoch, StepOutcome::Done, Some(*position), evidence, actions);
                 return;
             }
@@ -292,7 +301,14 @@ impl Turn<'_> {
         let p = &self.observed.progress;
         match &p.relinquished {
             Some((at, evidence)) if *at >= epoch => {
-                self.report(StepKind::FenceDatabase, epoch, StepOutcome::Done, None, evidence.clone(), actions);
+                self.report(
+                    StepKind::FenceDatabase,
+                    epoch,
+                    StepOutcome::Done,
+                    None,
+                    evidence.clone(),
+                    actions,
+                );
             }
             _ if self.observed.gate.is_none() => actions.push(Action::Problem(NO_GATE)),
             _ => self.order(OrderKind::Relinquish { epoch }, actions),
@@ -316,8 +332,10 @@ impl Turn<'_> {
         }
         match p.detached {
             Some((at, position)) if at == epoch => {
-                let evidence =
-                    format!("no walreceiver, no upstream; WAL to {} on timeline {}", position.lsn, position.timeline);
+                let evidence = format!(
+                    "no walreceiver, no upstream; WAL to {} on timeline {}",
+                    position.lsn, position.timeline
+                );
                 self.report(StepKind::Detach, epoch, StepOutcome::Done, Some(position), evidence, actions);
             }
             _ if p.detach_ordered == Some(epoch) => self.check(Check::Detached(epoch), actions),
@@ -353,8 +371,8 @@ impl Turn<'_> {
         }
         let Some(timeline) = timeline else { return };
         let upstream = self.observed.database.upstream.as_ref();
-        let streams =
-            upstream.is_some_and(|up| up.streaming && up.timeline == timeline && up.site.as_ref() == Some(site));
+        let streams = upstream
+            .is_some_and(|up| up.streaming && up.timeline == timeline && up.site.as_ref() == Some(site));
         if report_due && streams {
             let evidence = format!("streaming from {site} on timeline {timeline}");
             self.report(StepKind::Follow, epoch, StepOutcome::Done, None, evidence, actions);

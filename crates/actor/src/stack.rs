@@ -87,7 +87,11 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) fn new(config: StackConfig, driver: Arc<dyn DatabaseDriver>, epochs: Option<StackEpochs>) -> Self {
+    pub(crate) fn new(
+        config: StackConfig,
+        driver: Arc<dyn DatabaseDriver>,
+        epochs: Option<StackEpochs>,
+    ) -> Self {
         Self {
             config,
             driver,

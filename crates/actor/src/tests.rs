@@ -5,12 +5,12 @@ mod gate;
 mod lab;
 mod witness;
 
-use crate::event::Event;
 use crate::Error;
+use crate::event::Event;
 use lab::{Lab, R, cover, held, run_at, site, stack, timed, view, within};
 use model::{
-    Cover, DatabaseRole, Epoch, Instruction, LogIndex, Lsn, StepKind, StepOutcome, TimedAck, Timeline, Upstream,
-    WalPosition,
+    Cover, DatabaseRole, Epoch, Instruction, LogIndex, Lsn, StepKind, StepOutcome, TimedAck, Timeline,
+    Upstream, WalPosition,
 };
 use rpc::v1::order::Kind as Order;
 use std::time::{Duration, Instant};
@@ -42,10 +42,16 @@ async fn a_standby_detaches_is_elected_promotes_and_writes() {
     });
     let order = gate.order("promote").await;
     let took = elected.elapsed();
-    assert!(matches!(order.kind, Some(Order::Promote(ref p)) if p.epoch == 2 && p.timeline_highest == 1), "{order:?}");
+    assert!(
+        matches!(order.kind, Some(Order::Promote(ref p)) if p.epoch == 2 && p.timeline_highest == 1),
+        "{order:?}"
+    );
     assert!(took < R, "promotion waited {took:?} for the next renewal");
     assert!(lab.witness(0).renews() > before);
-    assert!(gate.covers().last().is_some_and(|c| c.1 == Some(2)), "the gate was told the cover before the order");
+    assert!(
+        gate.covers().last().is_some_and(|c| c.1 == Some(2)),
+        "the gate was told the cover before the order"
+    );
     lab.database.set(|d| {
         d.report.role = DatabaseRole::Primary;
         d.promoted = Some(WalPosition { timeline: Timeline(2), lsn: Lsn(4_711) });
@@ -77,9 +83,13 @@ async fn every_send_has_a_number_of_its_own_and_bad_witnesses_are_passed_by() {
     for mood in [Mood::NoLeader, Mood::Silent] {
         lab.witness(0).set(|w| w.mood = mood);
         let before = lab.witness(1).renews() + lab.witness(2).renews();
-        within("another witness is asked", || lab.witness(1).renews() + lab.witness(2).renews() > before + 2).await;
+        within("another witness is asked", || lab.witness(1).renews() + lab.witness(2).renews() > before + 2)
+            .await;
         lab.witness(0).set(|w| w.mood = Mood::Yes);
-        assert!(gate.covers().iter().skip_while(|c| c.1.is_none()).all(|c| c.1 == Some(1)), "no gap in the cover");
+        assert!(
+            gate.covers().iter().skip_while(|c| c.1.is_none()).all(|c| c.1 == Some(1)),
+            "no gap in the cover"
+        );
     }
     let mut numbers: Vec<u64> = (0..3).flat_map(|w| lab.witness(w).numbers()).collect();
     let all = numbers.len();
@@ -101,7 +111,10 @@ async fn a_refused_run_registers_again_as_another_and_keeps_what_it_earned() {
     within("it registers again", || lab.witness(0).registrations().last() != first.last()).await;
     let renews = lab.witness(0).renews();
     within("it renews", || lab.witness(0).renews() > renews + 2).await;
-    assert!(gate.covers().iter().skip_while(|c| c.1.is_none()).all(|c| c.1 == Some(1)), "no gap in the cover");
+    assert!(
+        gate.covers().iter().skip_while(|c| c.1.is_none()).all(|c| c.1 == Some(1)),
+        "no gap in the cover"
+    );
     lab.stop().await;
 }
 
@@ -136,7 +149,8 @@ async fn a_cover_that_is_taken_away_is_told_and_the_fence_is_reported() {
     assert!(matches!(order.kind, Some(Order::Relinquish(ref r)) if r.epoch == 1), "{order:?}");
     assert_eq!(lab.saved(), Some((1, 1)), "closed on disk before the order");
     within("the cover is gone", || gate.covers().last().is_some_and(|c| c.1.is_none())).await;
-    within("what is left is told", || lab.witness(0).last_renew().is_some_and(|r| r.stopping == ["ess"])).await;
+    within("what is left is told", || lab.witness(0).last_renew().is_some_and(|r| r.stopping == ["ess"]))
+        .await;
     assert!(lab.steps(StepKind::FenceDatabase).is_empty());
     gate.stopped();
     gate.done(&order).await;
@@ -154,7 +168,10 @@ async fn a_timed_acknowledgement_is_sent_at_once_until_it_is_taken() {
     let ack = TimedAck { stack: stack(), epoch: Epoch(1), since: LogIndex(30) };
     gate.acknowledge(ack.clone());
     within("the group hears it", || lab.witness(0).acks().contains(&ack)).await;
-    within("it is not repeated for ever", || lab.witness(0).last_renew().is_some_and(|r| r.timed_acks.is_empty())).await;
+    within("it is not repeated for ever", || {
+        lab.witness(0).last_renew().is_some_and(|r| r.timed_acks.is_empty())
+    })
+    .await;
     lab.stop().await;
 }
 

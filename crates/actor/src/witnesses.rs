@@ -71,9 +71,9 @@ impl Witnesses {
         tokio::spawn(async move {
             let request = v1::RegisterRequest::from((site, incarnation));
             let answer = within(REGISTER_DEADLINE, client.register(request)).await;
-            let result = answer
-                .map_err(|status| failure(&status))
-                .and_then(|a| RegistrationAnswer::try_from(a.into_inner()).map_err(|e| Failure::Other(e.to_string())));
+            let result = answer.map_err(|status| failure(&status)).and_then(|a| {
+                RegistrationAnswer::try_from(a.into_inner()).map_err(|e| Failure::Other(e.to_string()))
+            });
             let _loop_ended = events.send(Event::Registered { incarnation, witness, result }).await;
         });
     }
@@ -156,10 +156,13 @@ impl Witnesses {
                 let request = v1::ReportRequest { reports: Vec::new(), steps };
                 match within(STEP_DEADLINE, client.report(request)).await {
                     Ok(response) => {
-                        let refusal = response.into_inner().step_refusals.into_iter().next().unwrap_or_default();
+                        let refusal =
+                            response.into_inner().step_refusals.into_iter().next().unwrap_or_default();
                         let _somebody_was_faster = answer.try_send(refusal);
                     }
-                    Err(status) => tracing::debug!(reason = reason(&status), "a step's report did not arrive"),
+                    Err(status) => {
+                        tracing::debug!(reason = reason(&status), "a step's report did not arrive")
+                    }
                 }
             });
             if let Ok(Some(refusal)) = tokio::time::timeout(STEP_HEDGE, answers.recv()).await {
@@ -170,7 +173,12 @@ impl Witnesses {
     }
 
     /// Watches the site's view at every witness at once: whichever knows it first tells it.
-    pub(crate) fn watch(&self, generation: Generation, events: &mpsc::Sender<Event>, stop: &CancellationToken) {
+    pub(crate) fn watch(
+        &self,
+        generation: Generation,
+        events: &mpsc::Sender<Event>,
+        stop: &CancellationToken,
+    ) {
         for witness in 0..self.len() {
             let (this, events, stop) = (self.clone(), events.clone(), stop.clone());
             tokio::spawn(async move {

@@ -7,8 +7,8 @@
 use crate::session::{Failure, Session};
 use actor::{Detachment, DriverError};
 use model::{Lsn, Timeline, WalPosition};
-use tokio_postgres::types::{PgLsn, Type};
 use tokio_postgres::Client;
+use tokio_postgres::types::{PgLsn, Type};
 
 /// The walreceiver is looked for among the processes: pg_stat_wal_receiver shows none that has
 /// not connected yet.
@@ -60,7 +60,8 @@ async fn look(client: &Client) -> Result<Detachment, Failure> {
 
 /// The timeline of the WAL that ends here, on a standby.
 pub(crate) async fn timeline_on_disk(client: &Client, end: Lsn) -> Result<Option<Timeline>, Failure> {
-    let size = client.query_typed_one("SELECT pg_size_bytes(current_setting('wal_segment_size'))", &[]).await?;
+    let size =
+        client.query_typed_one("SELECT pg_size_bytes(current_setting('wal_segment_size'))", &[]).await?;
     let size = size.try_get::<_, i64>(0)?.max(1).cast_unsigned();
     let name = segment_name(end, size);
     let row = client.query_typed_one(TIMELINE, &[(&name, Type::TEXT)]).await?;

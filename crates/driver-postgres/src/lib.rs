@@ -16,7 +16,7 @@ pub use setup::{ROLE_SQL, setup};
 
 use actor::{DatabaseConfig, DatabaseDriver, Detachment, DriverFuture, Permit};
 use conninfo::Primaries;
-use model::{DatabaseReport, SiteId, WalPosition};
+use model::{DatabaseReport, DatabaseRole, SiteId, WalPosition};
 use session::{Session, Settings};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,13 @@ impl Postgres {
 
 impl DatabaseDriver for Postgres {
     fn observe(&self) -> DriverFuture<'_, DatabaseReport> {
-        Box::pin(async { Ok(observe::observe(&self.watching, &self.primaries).await) })
+        Box::pin(async {
+            let report = observe::observe(&self.watching, &self.primaries).await;
+            if matches!(report.role, DatabaseRole::Primary | DatabaseRole::Standby) {
+                futures::join!(self.polling.warm(), self.probing.warm());
+            }
+            Ok(report)
+        })
     }
 
     fn write_probe(&self, permit: Permit) -> DriverFuture<'_, ()> {

@@ -7,6 +7,9 @@ use tokio::task::AbortHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+/// Opening a session ahead of its use takes no longer.
+const WARM_DEADLINE: Duration = Duration::from_millis(500);
+
 /// How to log in.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings(Arc<DatabaseConfig>);
@@ -113,6 +116,15 @@ impl Session {
         }
     }
 
+    /// Opens the session if it is not, so that the next question needs no login. Waits for nobody.
+    pub(crate) async fn warm(&self) {
+        let Ok(mut open) = self.open.try_lock() else { return };
+        if open.as_ref().is_none_or(|session| session.client.is_closed()) {
+            let opened = tokio::time::timeout(self.deadline.min(WARM_DEADLINE), self.connect()).await;
+            *open = opened.ok().and_then(Result::ok);
+        }
+    }
+
     async fn connect(&self) -> Result<Open, DriverError> {
         let login = self.settings.login(self.deadline)?;
         let (client, connection) =
@@ -166,7 +178,9 @@ fn remedy(code: &SqlState) -> &'static str {
     match code.code() {
         "28000" | "28P01" => "; let the actor's role in by pg_hba.conf, and check password_file",
         "3D000" => "; create the database, or name the one that has tripoint.probe",
-        "3F000" | "42P01" | "42501" => "; run the driver's sql/role.sql as a superuser on the primary, in this database",
+        "3F000" | "42P01" | "42501" => {
+            "; run the driver's sql/role.sql as a superuser on the primary, in this database"
+        }
         "53300" => "; raise max_connections: the actor holds three sessions",
         _ => "",
     }

@@ -12,8 +12,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// Makes the table that the writer fills. Run by whoever owns the database.
-pub const TABLE_SQL: &str =
-    "create table if not exists demo_row (client text, id bigint, at timestamptz default now(), primary key (client, id))";
+pub const TABLE_SQL: &str = "create table if not exists demo_row (client text, id bigint, at timestamptz default now(), primary key (client, id))";
 
 /// A connection try, a question or an insert takes at most this long.
 const STEP_DEADLINE: Duration = Duration::from_secs(1);
@@ -152,8 +151,12 @@ impl Writer {
         let asked = timeout(STEP_DEADLINE, client.execute(statement, &[&self.config.client, &number])).await;
         let (result, done) = match asked {
             Ok(Ok(_)) => (Write::Acknowledged { id, sent, at: Instant::now(), site }, true),
-            Ok(Err(error)) => (Write::Unknown { id, at: Instant::now(), site, why: error.to_string() }, false),
-            Err(_) => (Write::Unknown { id, at: Instant::now(), site, why: "no answer in time".to_owned() }, false),
+            Ok(Err(error)) => {
+                (Write::Unknown { id, at: Instant::now(), site, why: error.to_string() }, false)
+            }
+            Err(_) => {
+                (Write::Unknown { id, at: Instant::now(), site, why: "no answer in time".to_owned() }, false)
+            }
         };
         // Nobody listens any more: the writer ends.
         self.results.send(result).await.is_ok() && done
@@ -171,7 +174,12 @@ async fn in_recovery(client: &Client) -> Option<bool> {
 /// The server can't be asked, in the driver's words.
 pub async fn rows_kept(config: &WriterConfig, place: &Place) -> Result<Vec<u64>, String> {
     let mut login = Config::new();
-    login.host(&place.host).port(place.port).user(&config.user).dbname(&config.dbname).connect_timeout(STEP_DEADLINE);
+    login
+        .host(&place.host)
+        .port(place.port)
+        .user(&config.user)
+        .dbname(&config.dbname)
+        .connect_timeout(STEP_DEADLINE);
     let (client, connection) = login.connect(NoTls).await.map_err(|error| error.to_string())?;
     tokio::spawn(async move {
         let _ = connection.await;

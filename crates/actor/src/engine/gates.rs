@@ -32,15 +32,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn said(
-        &mut self,
-        session: Session,
-        id: &StackId,
-        message: v1::from_gate::Kind,
-        now: Moment,
-    ) {
-        let current =
-            self.stacks.get(id).and_then(|stack| stack.gate.as_ref()).is_some_and(|gate| gate.session == session);
+    pub(super) fn said(&mut self, session: Session, id: &StackId, message: v1::from_gate::Kind, now: Moment) {
+        let current = self
+            .stacks
+            .get(id)
+            .and_then(|stack| stack.gate.as_ref())
+            .is_some_and(|gate| gate.session == session);
         if !current {
             return;
         }
@@ -157,7 +154,9 @@ impl Engine {
     fn order_ended(&mut self, id: &StackId, done: &v1::Done, now: Moment) {
         let outcome = v1::StepOutcome::try_from(done.outcome).unwrap_or(v1::StepOutcome::OutcomeUnknown);
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let Some(pending) = stack.pending.clone().filter(|pending| pending.number == done.order) else { return };
+        let Some(pending) = stack.pending.clone().filter(|pending| pending.number == done.order) else {
+            return;
+        };
         tracing::info!(stack = %id, number = done.order, ?outcome, evidence = done.evidence, "order ended");
         match StepOutcome::from(outcome) {
             StepOutcome::Done => {
@@ -173,7 +172,9 @@ impl Engine {
                         p.following = None;
                     }
                     OrderKind::Follow { epoch, site } => p.following = Some((epoch, site)),
-                    OrderKind::Promote { epoch, .. } => p.promote_failed = p.promote_failed.take().filter(|f| f.0 != epoch),
+                    OrderKind::Promote { epoch, .. } => {
+                        p.promote_failed = p.promote_failed.take().filter(|f| f.0 != epoch)
+                    }
                 }
             }
             StepOutcome::Failed => {
@@ -207,9 +208,8 @@ fn order_message(stack: &crate::stack::Stack, kind: &OrderKind) -> Option<v1::or
             epoch: epoch.0,
             primary_conninfo: stack.config.primary_conninfo.get(site)?.clone(),
         }),
-        OrderKind::Promote { epoch, timeline_highest } => v1::order::Kind::Promote(v1::Promote {
-            epoch: epoch.0,
-            timeline_highest: timeline_highest.0,
-        }),
+        OrderKind::Promote { epoch, timeline_highest } => {
+            v1::order::Kind::Promote(v1::Promote { epoch: epoch.0, timeline_highest: timeline_highest.0 })
+        }
     })
 }

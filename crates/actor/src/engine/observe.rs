@@ -76,7 +76,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn observed(&mut self, generation: Generation, id: &StackId, report: DatabaseReport, now: Moment) {
+    pub(super) fn observed(
+        &mut self,
+        generation: Generation,
+        id: &StackId,
+        report: DatabaseReport,
+        now: Moment,
+    ) {
         if generation != self.generation {
             return;
         }

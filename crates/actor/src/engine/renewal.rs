@@ -40,7 +40,11 @@ impl Engine {
         let answer = match result {
             Ok(answer) => answer,
             Err(Failure::Refused(why) | Failure::Other(why)) => {
-                tracing::warn!(witness = self.witnesses.name(witness), why, "the registration was not answered with a yes");
+                tracing::warn!(
+                    witness = self.witnesses.name(witness),
+                    why,
+                    "the registration was not answered with a yes"
+                );
                 self.witness = (witness + 1) % self.witnesses.len();
                 self.register_due = Some(now.after(Millis(self.renew_every().0 / 4)));
                 return;
@@ -52,6 +56,7 @@ impl Engine {
         }
         tracing::info!(%incarnation, index = %answer.index, number = %answer.last_number, "registered");
         self.register_due = None;
+        self.registered_at = Some(now);
         self.timed_acks.clear();
         self.guard.set_fence_deadline(answer.terms.fence_deadline);
         self.refill(&answer);
@@ -67,7 +72,8 @@ impl Engine {
             if let Some(told) = told {
                 stack.hear(told);
             }
-            let told = told.map_or_else(StackEpochs::default, |e| StackEpochs { highest: e.highest, closed: e.closed });
+            let told = told
+                .map_or_else(StackEpochs::default, |e| StackEpochs { highest: e.highest, closed: e.closed });
             let known = stack.epochs.unwrap_or_default();
             let most = known.max(told).max(wanted.get(id).copied().unwrap_or_default());
             wanted.insert(id.clone(), most);
@@ -117,7 +123,8 @@ impl Engine {
             unstopped,
             timed_acks,
         };
-        let useful = self.lease.terms().map_or(self.config.timing.lease_duration, |terms| terms.lease_duration);
+        let useful =
+            self.lease.terms().map_or(self.config.timing.lease_duration, |terms| terms.lease_duration);
         self.witnesses.renew(self.witness, request, self.renew_every(), useful, self.events.clone());
         true
     }
@@ -137,7 +144,9 @@ impl Engine {
                     tracing::warn!(%number, why, "the renewal was refused; registering again as a new run");
                     self.lease.unregister();
                     self.incarnation = Incarnation(rand::random());
-                    self.register_due = Some(now);
+                    // Two actors of one site would refuse each other for ever: not faster than R.
+                    let soonest = self.registered_at.map_or(now, |at| at.after(self.renew_every()));
+                    self.register_due = Some(if soonest.boottime > now.boottime { soonest } else { now });
                 }
             }
             Err(Failure::Other(why)) => {
@@ -151,7 +160,11 @@ impl Engine {
         match self.lease.take(grant, now) {
             Taken::Ignored(why) => tracing::debug!(number = %grant.number, why, "an answer is ignored"),
             Taken::ListUnknown => {
-                self.hurry(now);
+                // Asked for in full; a witness that never gives it is not asked in a busy loop.
+                if self.tries_left > 0 {
+                    self.tries_left -= 1;
+                    self.hurry(now);
+                }
             }
             Taken::Yes { changed } => {
                 self.witness = witness;
@@ -181,11 +194,11 @@ impl Engine {
 
     /// Stacks of which something is left without a right: for at most F, and for longer.
     fn leftovers(&mut self, now: Moment) -> (Vec<StackId>, Vec<StackId>) {
-        let fence = self.lease.terms().map_or(self.config.timing.fence_deadline, |terms| terms.fence_deadline);
+        let fence =
+            self.lease.terms().map_or(self.config.timing.fence_deadline, |terms| terms.fence_deadline);
         let heard = self.lease.is_heard();
         let (mut stopping, mut unstopped) = (Vec::new(), Vec::new());
-        let rights: Vec<_> =
-            self.stacks.keys().map(|id| self.lease_view(id, now).right.is_some()).collect();
+        let rights: Vec<_> = self.stacks.keys().map(|id| self.lease_view(id, now).right.is_some()).collect();
         for ((id, stack), has_right) in self.stacks.iter_mut().zip(rights) {
             match stack.left_over(has_right || !heard, fence, now) {
                 Some(true) => unstopped.push(id.clone()),

@@ -2,11 +2,12 @@
 
 use super::{Engine, PERSIST_PAUSE};
 use crate::drivers::{DatabaseDriver, Detachment, Permit};
-use crate::epochs::{EpochMap, StackEpochs};
+use crate::epochs::EpochMap;
 use crate::event::{Event, Found, Generation};
 use crate::reconcile::{Action, Check, reconcile};
 use crate::stack::{Running, Stack};
 use model::{DesiredStack, Epoch, Instruction, Millis, Moment, SiteEpochs, StackId, StepKind, Timeline};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +21,18 @@ const REPORT_AGAIN: Millis = Millis(500);
 /// One that was refused.
 const REPORT_AGAIN_REFUSED: Millis = Millis(150);
 
+/// What is done once for all stacks that want it.
+#[derive(Default)]
+struct Together {
+    persist: EpochMap,
+    renew: BTreeSet<StackId>,
+}
+
 impl Engine {
     /// What follows from all that is known now, for every stack.
     pub(super) fn act(&mut self, now: Moment) {
         let Some(view) = self.view.take() else { return };
+        let mut together = Together::default();
         for desired in &view.stacks {
             let lease = self.lease_view(&desired.stack, now);
             let Some(stack) = self.stacks.get_mut(&desired.stack) else { continue };
@@ -34,24 +43,38 @@ impl Engine {
                 stack.problem = None;
             }
             for action in actions {
-                self.act_on(desired, action, now);
+                self.act_on(&desired.stack, action, &mut together, now);
             }
         }
+        self.act_together(&together, &view.stacks, now);
         self.view = Some(view);
     }
 
-    fn act_on(&mut self, desired: &DesiredStack, action: Action, now: Moment) {
-        let id = &desired.stack;
+    /// One write and one renewal, however many stacks want them.
+    fn act_together(&mut self, together: &Together, desired: &[DesiredStack], now: Moment) {
+        if !together.persist.is_empty() {
+            self.persist_some(&together.persist, now);
+        }
+        // Before the registration the first renewal comes soon enough.
+        if together.renew.is_empty() || !self.hurry(now) {
+            return;
+        }
+        for desired in desired.iter().filter(|d| together.renew.contains(&d.stack)) {
+            if let Instruction::Run { epoch, .. } = desired.instruction
+                && let Some(stack) = self.stacks.get_mut(&desired.stack)
+            {
+                stack.progress.renewed_for = Some(epoch);
+            }
+        }
+    }
+
+    fn act_on(&mut self, id: &StackId, action: Action, together: &mut Together, now: Moment) {
         match action {
-            Action::Persist(epochs) => self.persist_one(id, epochs, now),
+            Action::Persist(epochs) => {
+                together.persist.insert(id.clone(), epochs);
+            }
             Action::Renew => {
-                // Before the registration the first renewal comes soon enough.
-                if self.hurry(now)
-                    && let Instruction::Run { epoch, .. } = desired.instruction
-                    && let Some(stack) = self.stacks.get_mut(id)
-                {
-                    stack.progress.renewed_for = Some(epoch);
-                }
+                together.renew.insert(id.clone());
             }
             Action::Order(kind) => {
                 // The self-fence must know the newest right before the order is weighed.
@@ -82,15 +105,17 @@ impl Engine {
         }
     }
 
-    fn persist_one(&mut self, id: &StackId, epochs: StackEpochs, now: Moment) {
+    fn persist_some(&mut self, wanted: &EpochMap, now: Moment) {
         let waits = self.persist_after.is_some_and(|until| now.boottime < until.boottime);
         if self.persisting.is_some() || waits {
             return;
         }
         let mut map: EpochMap =
             self.stacks.iter().filter_map(|(id, stack)| Some((id.clone(), stack.epochs?))).collect();
-        let known = map.get(id).copied().unwrap_or_default();
-        map.insert(id.clone(), known.max(epochs));
+        for (id, epochs) in wanted {
+            let known = map.get(id).copied().unwrap_or_default();
+            map.insert(id.clone(), known.max(*epochs));
+        }
         // Otherwise the next turn asks again.
         let _taken = self.persist(map);
     }
@@ -162,7 +187,9 @@ impl Engine {
         stack.running = None;
         tracing::info!(stack = %id, ?check, ?found, "found out");
         match (check, found) {
-            (Check::Detached(epoch), Found::Position(position)) => stack.progress.detached = Some((epoch, position)),
+            (Check::Detached(epoch), Found::Position(position)) => {
+                stack.progress.detached = Some((epoch, position))
+            }
             (Check::Promoted(epoch), Found::Position(position)) => {
                 stack.progress.promoted = Some((epoch, position));
             }

@@ -247,12 +247,8 @@ fn a_detachment_is_ordered_proven_and_reported_with_its_position() {
 
 #[test]
 fn following_is_reported_only_when_it_streams_from_the_right_site_on_the_right_timeline() {
-    let follow = |timeline| Instruction::Follow {
-        site: site("dc3"),
-        epoch: Epoch(2),
-        timeline,
-        report_due: true,
-    };
+    let follow =
+        |timeline| Instruction::Follow { site: site("dc3"), epoch: Epoch(2), timeline, report_due: true };
     let mut o = observed(2, 1);
     let d = desired(2, 1, follow(Some(Timeline(2))));
     let order = OrderKind::Follow { epoch: Epoch(2), site: site("dc3") };
@@ -281,8 +277,7 @@ fn following_is_reported_only_when_it_streams_from_the_right_site_on_the_right_t
 
 #[test]
 fn a_former_primary_is_left_alone() {
-    let follow =
-        Instruction::Follow { site: site("dc3"), epoch: Epoch(2), timeline: None, report_due: true };
+    let follow = Instruction::Follow { site: site("dc3"), epoch: Epoch(2), timeline: None, report_due: true };
     let mut o = observed(2, 2);
     o.gate = Some(GateReport { standby: false, running: false, ..standby_gate() });
     for instruction in [follow, Instruction::Detach { epoch: Epoch(2) }] {

@@ -61,11 +61,8 @@ impl Gate {
                     v1::to_gate::Kind::Nudge(_) => {
                         number += 1;
                         let (report, ack) = locked(&shared, |s| (s.report.clone(), s.ack.clone()));
-                        let ask = v1::Ask {
-                            number,
-                            report: Some(report.into()),
-                            timed_ack: ack.map(Into::into),
-                        };
+                        let ask =
+                            v1::Ask { number, report: Some(report.into()), timed_ack: ack.map(Into::into) };
                         if asks.send(message(v1::from_gate::Kind::Ask(ask))).await.is_err() {
                             return;
                         }
@@ -91,7 +88,9 @@ impl Gate {
     }
 
     pub(super) fn primary(&self, epoch: u64) {
-        self.set(|r| (r.standby, r.running, r.open, r.highest) = (false, true, Some(Epoch(epoch)), Epoch(epoch)));
+        self.set(|r| {
+            (r.standby, r.running, r.open, r.highest) = (false, true, Some(Epoch(epoch)), Epoch(epoch))
+        });
     }
 
     pub(super) fn stopped(&self) {

@@ -3,17 +3,17 @@
 use super::database::Database;
 use super::gate::Gate;
 use super::witness::{Witness, terms};
+use crate::Error;
 use crate::config::{Config, DatabaseConfig, StackConfig, TlsFiles, WitnessAddress};
 use crate::drivers::{DatabaseDriver, Drivers};
 use crate::epochs::{EpochStore, Loaded};
 use crate::event::{EVENTS_MAX, Event};
 use crate::guard::OnHang;
 use crate::process::run_with;
-use crate::Error;
 use coordination::timing::{Profile, TimingValues};
 use model::{
-    Cover, CoverEntry, CoverKind, Desired, DesiredStack, Epoch, Instruction, LogIndex, Millis, Mode, SiteEpochs,
-    SiteId, SiteReport, StackId, StepKind, StepReport, Timeline,
+    Cover, CoverEntry, CoverKind, Desired, DesiredStack, Epoch, Instruction, LogIndex, Millis, Mode,
+    SiteEpochs, SiteId, SiteReport, StackId, StepKind, StepReport, Timeline,
 };
 use rpc::certs::Authority;
 use rpc::client::{ChannelTiming, Expected, channel};
@@ -112,7 +112,8 @@ impl Lab {
         let (mut made, mut addresses) = (Vec::new(), Vec::new());
         for number in 0..witnesses {
             let name = format!("dc{}", (number + 1) % 3 + 1);
-            let witness = Witness::new(terms(LEASE, FENCE), view(10, 1, 0, Instruction::Stay), epochs.clone());
+            let witness =
+                Witness::new(terms(LEASE, FENCE), view(10, 1, 0, Instruction::Stay), epochs.clone());
             let (identity, _) = identity(&authority, directory.path(), Role::Witness, &name);
             let address = serve_witness(witness.clone(), identity, &stop).await;
             addresses.push(WitnessAddress { site: site(&name), address: address.to_string() });
@@ -242,18 +243,11 @@ fn config(directory: &Path, witnesses: Vec<WitnessAddress>, tls: TlsFiles, liste
 
 fn identity(authority: &Authority, directory: &Path, role: Role, name: &str) -> (Identity, TlsFiles) {
     let at = |end: &str| directory.join(format!("{role}-{name}.{end}"));
-    let files = TlsFiles {
-        ca: directory.join(rpc::certs::CA_CERT),
-        certificate: at("pem"),
-        key: at("key"),
-    };
+    let files = TlsFiles { ca: directory.join(rpc::certs::CA_CERT), certificate: at("pem"), key: at("key") };
     let pair = authority.issue(role, name, &[], 1).expect("a certificate");
     pair.write(&files.certificate, &files.key, true).expect("written");
-    let loaded = rpc::tls::TlsFiles {
-        ca: files.ca.clone(),
-        cert: files.certificate.clone(),
-        key: files.key.clone(),
-    };
+    let loaded =
+        rpc::tls::TlsFiles { ca: files.ca.clone(), cert: files.certificate.clone(), key: files.key.clone() };
     (Identity::load(&loaded).expect("issued just now"), files)
 }
 

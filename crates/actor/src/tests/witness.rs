@@ -159,7 +159,10 @@ impl v1::actor_server::Actor for Witness {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn report(&self, request: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
         let v1::ReportRequest { reports, steps } = request.into_inner();
         let step_refusals = steps.iter().map(|_| String::new()).collect();
         for report in reports {

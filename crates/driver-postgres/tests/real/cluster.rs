@@ -34,8 +34,7 @@ impl Cluster {
         if nix::unistd::geteuid().is_root() {
             chown(directory.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
         }
-        let cluster =
-            Self { directory, binaries: binaries(), primary_port: first, standby_port: first + 1 };
+        let cluster = Self { directory, binaries: binaries(), primary_port: first, standby_port: first + 1 };
         cluster.make_primary();
         cluster.make_standby();
         cluster
@@ -83,12 +82,18 @@ impl Cluster {
 
     fn start_server(&self, data: &Path) {
         let log = data.with_extension("log");
-        self.must("pg_ctl", &["start", "-w", "-D", &data.display().to_string(), "-l", &log.display().to_string()]);
+        self.must(
+            "pg_ctl",
+            &["start", "-w", "-D", &data.display().to_string(), "-l", &log.display().to_string()],
+        );
     }
 
     fn make_primary(&self) {
         let data = self.primary();
-        self.must("initdb", &["-D", &data.display().to_string(), "-A", "trust", "-U", "postgres", "--no-sync"]);
+        self.must(
+            "initdb",
+            &["-D", &data.display().to_string(), "-A", "trust", "-U", "postgres", "--no-sync"],
+        );
         self.configure(&data, self.primary_port);
         self.start_server(&data);
     }
@@ -99,7 +104,8 @@ impl Cluster {
         self.must("pg_basebackup", &["-D", &target, "-d", &from, "-c", "fast", "-X", "stream", "--no-sync"]);
         self.configure(&data, self.standby_port);
         fs::write(data.join("standby.signal"), "").expect("standby.signal");
-        fs::write(data.join("upstream.conf"), format!("primary_conninfo = '{from}'\n")).expect("upstream.conf");
+        fs::write(data.join("upstream.conf"), format!("primary_conninfo = '{from}'\n"))
+            .expect("upstream.conf");
         self.start_server(&data);
     }
 
@@ -129,9 +135,7 @@ impl Cluster {
 
     /// Signals the actor's backends at the primary.
     pub fn signal_backends(&self, signal: &str) {
-        let backends = self.processes("postgres tripoint postgres 127.0.0.1");
-        let all = self.processes("tripoint postgres 127.0.0.1");
-        let pids = if backends.is_empty() { all } else { backends };
+        let pids = self.processes("tripoint postgres 127.0.0.1");
         assert!(!pids.is_empty(), "no backend of the actor");
         for pid in pids {
             let output = Command::new("kill").args([&format!("-{signal}"), &pid]).output().expect("kill");

@@ -19,7 +19,8 @@ fn site(name: &str) -> SiteId {
 }
 
 fn driver(cluster: &Cluster, port: u16) -> Postgres {
-    let table = BTreeMap::from([(site("dc1"), cluster.conninfo()), (site("dc3"), "host=10.9.9.9".to_owned())]);
+    let table =
+        BTreeMap::from([(site("dc1"), cluster.conninfo()), (site("dc3"), "host=10.9.9.9".to_owned())]);
     Postgres::new(login(port, "tripoint"), &table)
 }
 
@@ -57,7 +58,9 @@ async fn detached(driver: &Postgres) -> WalPosition {
     loop {
         match driver.detachment().await {
             Ok(Detachment::Detached(position)) => return position,
-            other => assert!(begun.elapsed() < Duration::from_secs(20), "not detached within 20 s: {other:?}"),
+            other => {
+                assert!(begun.elapsed() < Duration::from_secs(20), "not detached within 20 s: {other:?}")
+            }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -83,7 +86,10 @@ async fn a_primary_and_its_standby_are_seen_detached_and_promoted() {
 
     let streams = |r: &DatabaseReport| r.upstream.as_ref().is_some_and(|up| up.streaming);
     let report = observed(&standby, "it streams", streams).await;
-    assert_eq!((report.role, report.timeline, report.system_id), (DatabaseRole::Standby, Some(Timeline(1)), system));
+    assert_eq!(
+        (report.role, report.timeline, report.system_id),
+        (DatabaseRole::Standby, Some(Timeline(1)), system)
+    );
     assert_eq!(report.upstream.and_then(|up| up.site), Some(site("dc1")));
     assert_eq!(standby.in_recovery().await, Ok(true));
     let probe = standby.write_probe(permit(true)).await;
@@ -124,7 +130,9 @@ async fn the_role_cannot_promote_and_a_server_in_trouble_is_reported() {
     for statement in ["SELECT pg_promote()", "SELECT pg_reload_conf()", "SELECT pg_wal_replay_pause()"] {
         assert_eq!(cluster.refusal(cluster.standby_port, statement), "42501", "{statement}");
     }
-    for statement in ["CREATE TABLE tripoint.x ()", "SELECT * FROM tripoint.probe", "DELETE FROM tripoint.probe"] {
+    for statement in
+        ["CREATE TABLE tripoint.x ()", "SELECT * FROM tripoint.probe", "DELETE FROM tripoint.probe"]
+    {
         assert_eq!(cluster.refusal(cluster.primary_port, statement), "42501", "{statement}");
     }
 
@@ -133,6 +141,8 @@ async fn the_role_cannot_promote_and_a_server_in_trouble_is_reported() {
         scope.spawn(|| primary.drop_connections());
     });
     observed(&primary, "a primary", |r| r.role == DatabaseRole::Primary).await;
+
+    primary.write_probe(permit(true)).await.expect("a primary takes the probe");
 
     // A server that hangs keeps nobody waiting for longer than the deadline.
     cluster.signal_backends("STOP");
