@@ -123,7 +123,7 @@ fn builder() -> Builder {
 }
 
 fn set_aside(path: &Path) -> Result<(), StoreError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = rpc::clock::wall().0;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".damaged-{now}"));
     fs::rename(path, PathBuf::from(name)).map_err(|e| io_error(path, &e))

@@ -6,7 +6,7 @@ use ctl::style::{Tone, colour_on_stdout, paint, wrap};
 use model::{Event, EventKind};
 use rpc::v1;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio_stream::StreamExt;
 
 /// Columns for text beside the times.
@@ -40,8 +40,7 @@ pub struct Fault {
 impl Fault {
     /// Now.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at: Instant::now(), wall_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+        Self { at: Instant::now(), wall_ms: rpc::clock::wall().0 }
     }
 
     /// Says something that was seen at an instant.
