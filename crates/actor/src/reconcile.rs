@@ -267,19 +267,19 @@ impl Turn<'_> {
     /// promoted once SQL says that it is out of recovery.
     fn promote(&self, epoch: Epoch, timeline_highest: Timeline, actions: &mut Vec<Action>) {
         let p = &self.observed.progress;
-        if let Some((at, position)) = &p.promoted {
-            if *at == epoch {
-                let evidence =
-                    format!("out of recovery on timeline {} at {}", position.timeline, position.lsn);
-                self.report(StepKind::Promote, epoch, StepOutcome::Done, Some(*position), evidence, actions);
-                return;
-            }
+        if let Some((at, position)) = &p.promoted
+            && *at == epoch
+        {
+            let evidence = format!("out of recovery on timeline {} at {}", position.timeline, position.lsn);
+            self.report(StepKind::Promote, epoch, StepOutcome::Done, Some(*position), evidence, actions);
+            return;
         }
-        if let Some((at, times, said)) = &p.promote_failed {
-            if *at == epoch && *times >= PROMOTE_FAILURES_MAX {
-                self.report(StepKind::Promote, epoch, StepOutcome::Failed, None, said.clone(), actions);
-                return;
-            }
+        if let Some((at, times, said)) = &p.promote_failed
+            && *at == epoch
+            && *times >= PROMOTE_FAILURES_MAX
+        {
+            self.report(StepKind::Promote, epoch, StepOutcome::Failed, None, said.clone(), actions);
+            return;
         }
         let Some(gate) = &self.observed.gate else {
             actions.push(Action::Problem(NO_GATE));

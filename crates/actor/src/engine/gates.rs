@@ -76,7 +76,9 @@ impl Engine {
     /// At once, from what is known at this instant.
     fn answer(&mut self, id: &StackId, number: u64, now: Moment) {
         let view = self.lease_view(id, now);
-        let known = self.lease.is_heard();
+        // Nothing opens before a lost store is refilled.
+        let refilled = self.stacks.get(id).is_some_and(|stack| stack.epochs.is_some());
+        let known = self.lease.is_heard() && refilled;
         let remaining = self.lease.remaining(id, now);
         let entry: Option<CoverEntry> =
             self.lease.valid(id, now).map(|valid| valid.entry).filter(|_| known && view.right.is_some());
@@ -106,10 +108,10 @@ impl Engine {
 
     /// Gives an order. A promotion needs the right in this very step; the gate looks again.
     pub(super) fn give_order(&mut self, id: &StackId, kind: OrderKind, now: Moment) {
-        if let OrderKind::Promote { epoch, .. } = &kind {
-            if !self.guard.permits(id, *epoch) {
-                return;
-            }
+        if let OrderKind::Promote { epoch, .. } = &kind
+            && !self.guard.permits(id, *epoch)
+        {
+            return;
         }
         let next = self.order_number + 1;
         let Some(stack) = self.stacks.get_mut(id) else { return };

@@ -107,7 +107,7 @@ impl Engine {
         }
         self.renew_due = now.after(self.renew_every());
         self.sends += 1;
-        if self.sends % SENDS_BEFORE_HOME == 0 {
+        if self.sends.is_multiple_of(SENDS_BEFORE_HOME) {
             self.witness = 0;
         }
         let (stopping, unstopped) = self.leftovers(now);
