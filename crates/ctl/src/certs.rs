@@ -115,7 +115,7 @@ pub fn run(command: &CertsCommand) -> Exit {
     match made {
         Ok(files) => {
             for file in files {
-                println!("{}", file.display());
+                crate::out::line(&file.display().to_string());
             }
             Exit::Ok
         }

@@ -125,7 +125,7 @@ async fn finish(client: &Client, answer: Result<String, Failure>) -> Result<Stri
 pub fn print(result: Result<String, Failure>) -> Exit {
     match result {
         Ok(text) => {
-            println!("{text}");
+            crate::out::line(&text);
             Exit::Ok
         }
         Err(failure) => crate::fail(&failure),

@@ -1,7 +1,7 @@
 //! `tripoint events`: what the group agreed, entry by entry.
 
 use crate::connect::{CALL_DEADLINE, Client, ConnectionArgs, Failure};
-use crate::{Exit, Output, fail};
+use crate::{Exit, Output, fail, out};
 use clap::Args;
 use rpc::v1;
 use std::time::{Duration, SystemTime};
@@ -70,8 +70,10 @@ pub async fn run(client: &Client, args: &EventsArgs) -> Exit {
 
 fn print(event: &v1::EventResponse, output: Output) {
     match output {
-        Output::Json => println!("{}", event.json),
-        Output::Text => println!("{:>6}  {}  {}", event.index, clock(event.at_wall_ms), event.text),
+        Output::Json => out::text_or_end(&format!("{}\n", event.json)),
+        Output::Text => {
+            out::text_or_end(&format!("{:>6}  {}  {}\n", event.index, clock(event.at_wall_ms), event.text));
+        }
     }
 }
 

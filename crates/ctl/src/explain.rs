@@ -2,7 +2,7 @@
 
 use crate::connect::{CALL_DEADLINE, Client, ConnectionArgs};
 use crate::style::{self, WIDTH_DEFAULT};
-use crate::{Exit, fail};
+use crate::{Exit, fail, out};
 use clap::Args;
 use rpc::v1;
 
@@ -31,7 +31,7 @@ pub async fn run(client: &Client, args: &ExplainArgs) -> Exit {
             for line in answer.into_inner().lines {
                 let indent = " ".repeat(line.len() - line.trim_start().len());
                 let width = WIDTH_DEFAULT - indent.len().min(WIDTH_DEFAULT / 2);
-                println!("{indent}{}", style::wrap(&line, width, &format!("{indent}  ")));
+                out::text_or_end(&format!("{indent}{}\n", style::wrap(&line, width, &format!("{indent}  "))));
             }
             Exit::Ok
         }

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod events;
 mod exit;
 pub mod explain;
+pub mod out;
 pub mod render;
 pub mod status;
 pub mod style;

@@ -1,11 +1,11 @@
 //! `tripoint status`.
 
 use crate::connect::{Client, ConnectionArgs, Failure, parse};
-use crate::{Exit, Output, fail, render, style};
+use crate::{Exit, Output, fail, out, render, style};
 use clap::Args;
 use model::GroupStatus;
 use rpc::v1;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 use tokio_stream::StreamExt;
 
@@ -61,8 +61,8 @@ pub async fn fetch(client: &Client, stale: bool) -> Result<(GroupStatus, String)
 
 fn print(status: &GroupStatus, json: &str, output: Output) {
     match output {
-        Output::Json => println!("{json}"),
-        Output::Text => print!("{}", render::status(status, style::colour_on_stdout())),
+        Output::Json => out::text_or_end(&format!("{json}\n")),
+        Output::Text => out::text_or_end(&render::status(status, style::colour_on_stdout())),
     }
 }
 
@@ -88,14 +88,12 @@ async fn watch(client: &Client, args: &StatusArgs) -> Exit {
             match parse::<GroupStatus>(&answer.json) {
                 Ok(status) => {
                     if clear {
-                        print!("\u{1b}[H\u{1b}[2J");
+                        out::text_or_end("\u{1b}[H\u{1b}[2J");
                     }
                     print(&status, &answer.json, args.output);
                     if !clear && args.output == Output::Text {
-                        println!();
+                        out::text_or_end("\n");
                     }
-                    // A closed pipe shows at the next print.
-                    let _ = std::io::stdout().flush();
                 }
                 Err(failure) => return fail(&failure),
             }

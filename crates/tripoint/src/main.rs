@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn config_check(file: &std::path::Path) -> Exit {
     match config::load(file, None, gate::check, style::colour_on_stderr()) {
         Ok(config) => {
-            println!("{}: ok, for {}", file.display(), config.owner());
+            ctl::out::line(&format!("{}: ok, for {}", file.display(), config.owner()));
             Exit::Ok
         }
         Err(unusable) => {
@@ -72,7 +72,7 @@ fn timing_report(args: &TimingArgs) -> Exit {
         }
     }
     let texts: Vec<&str> = reports.iter().map(|(text, _)| text.as_str()).collect();
-    print!("{}", texts.join("\n"));
+    ctl::out::text_or_end(&texts.join("\n"));
     if reports.iter().all(|(_, holds)| *holds) { Exit::Ok } else { Exit::Failed }
 }
 

@@ -79,7 +79,7 @@ pub fn show_logs(layout: &Layout) {
             }
             heading(&format!("{} {process}: the end of its log", site.name));
             for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
-                println!("  {line}");
+                ctl::out::line(&format!("  {line}"));
             }
         }
     }

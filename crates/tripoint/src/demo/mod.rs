@@ -22,7 +22,7 @@ use ctl::connect::Client;
 use layout::Layout;
 use measure::Writer;
 use model::GroupStatus;
-use narrate::{Fault, Story, heading, step};
+use narrate::{Fault, Story, heading, show, step};
 use processes::Processes;
 use scenario::Scenario;
 use std::path::PathBuf;
@@ -169,8 +169,7 @@ async fn play(
     let verdict = scenario::play(args.scenario, &running).await?;
     let well = verdict.print();
     if let Ok((status, _)) = running.client.status(false).await {
-        heading("tripoint status");
-        print!("{}", ctl::render::status(&status, ctl::style::colour_on_stdout()));
+        show(&status);
     }
     Ok(well)
 }

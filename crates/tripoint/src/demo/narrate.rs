@@ -2,8 +2,9 @@
 
 use super::measure::Acknowledged;
 use ctl::connect::{CALL_DEADLINE, Client};
+use ctl::out;
 use ctl::style::{Tone, colour_on_stdout, paint, wrap};
-use model::{Event, EventKind};
+use model::{Event, EventKind, GroupStatus};
 use rpc::v1;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,12 +21,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A line about the preparations.
 pub fn step(text: &str) {
-    println!("  {}", wrap(text, 76, "    "));
+    out::line(&format!("  {}", wrap(text, 76, "    ")));
 }
 
 /// A heading.
 pub fn heading(text: &str) {
-    println!("\n{}", paint(text, Tone::Bold, colour_on_stdout()));
+    out::line(&format!("\n{}", paint(text, Tone::Bold, colour_on_stdout())));
+}
+
+/// The status as `tripoint status` shows it.
+pub fn show(status: &GroupStatus) {
+    heading("tripoint status");
+    out::line(ctl::render::status(status, colour_on_stdout()).trim_end());
 }
 
 /// The instant that all times are relative to, on both clocks.
@@ -70,7 +77,7 @@ impl Fault {
 
 fn line(seconds: f64, text: &str, tone: Tone) {
     let text = wrap(text, TEXT_WIDTH, "               ");
-    println!("  {seconds:+9.3} s  {}", paint(&text, tone, colour_on_stdout()));
+    out::line(&format!("  {seconds:+9.3} s  {}", paint(&text, tone, colour_on_stdout())));
 }
 
 /// All events since the fault, told as they come.

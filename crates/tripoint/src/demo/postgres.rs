@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -73,7 +73,7 @@ pub fn install(what: &str, packages: &[&str], yes: bool) -> anyhow::Result<()> {
     if !yes && std::io::stdin().is_terminal() && !agreed(&format!("{what} is not there. Install {list} with apt-get?")) {
         bail!("{what} is needed. Install it: apt-get install {list}");
     }
-    println!("  installing {list} with apt-get ...");
+    super::narrate::step(&format!("installing {list} with apt-get ..."));
     let apt = |arguments: &[&str]| {
         Command::new("apt-get")
             .args(arguments)
@@ -94,9 +94,7 @@ pub fn install(what: &str, packages: &[&str], yes: bool) -> anyhow::Result<()> {
 }
 
 fn agreed(question: &str) -> bool {
-    print!("{question} [Y/n] ");
-    // An unseen question is answered by the reading below all the same.
-    let _ = std::io::stdout().flush();
+    ctl::out::line(&format!("{question} [Y/n]"));
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     read.is_ok() && !answer.trim().to_lowercase().starts_with('n')

@@ -20,7 +20,10 @@ const END_DEADLINE: Duration = Duration::from_secs(10);
 /// A cgroup whose processes are gone can be removed within this.
 const CGROUP_DEADLINE: Duration = Duration::from_secs(2);
 /// Pause between two looks at /proc.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// The kernel's PF_EXITING: dead, but not taken apart yet. The first process of a PID namespace
+/// stays so until somebody has reaped all others.
+const EXITING: u32 = 0x4;
 
 /// What was started, so that it can be reaped.
 pub struct Processes {
@@ -218,10 +221,11 @@ impl Process {
         // The name stands in parentheses and may hold anything.
         let (head, tail) = stat.rsplit_once(") ")?;
         let mut fields = tail.split(' ');
-        if fields.next()? == "Z" {
+        let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
+        let flags: u32 = fields.nth(4)?.parse().ok()?;
+        if state == "Z" || flags & EXITING != 0 {
             return None;
         }
-        let parent = fields.next()?.parse().ok()?;
         let name = head.split_once('(')?.1.to_owned();
         let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -6,6 +6,7 @@ use super::narrate::{Fault, Story, heading, step};
 use super::{Running, network, processes};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use ctl::out;
 use ctl::style::{Tone, colour_on_stdout, paint};
 use model::{EventKind, GroupStatus};
 use std::time::{Duration, Instant};
@@ -65,14 +66,14 @@ impl Verdict {
     pub fn print(&self) -> bool {
         heading("Result");
         for (name, value) in &self.rows {
-            println!("  {name:<44} {value}");
+            out::line(&format!("  {name:<44} {value}"));
         }
         for fault in &self.faults {
-            println!("  {}", paint(&format!("not as promised: {fault}"), Tone::Bad, colour_on_stdout()));
+            out::line(&format!("  {}", paint(&format!("not as promised: {fault}"), Tone::Bad, colour_on_stdout())));
         }
         let well = self.faults.is_empty();
         let (word, tone) = if well { ("PASS", Tone::Good) } else { ("FAIL", Tone::Bad) };
-        println!("  {}", paint(word, tone, colour_on_stdout()));
+        out::line(&format!("  {}", paint(word, tone, colour_on_stdout())));
         well
     }
 }

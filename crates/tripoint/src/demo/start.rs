@@ -2,7 +2,7 @@
 
 use super::layout::{Layout, STACK};
 use super::measure::Writer;
-use super::narrate::{heading, step};
+use super::narrate::{show, step};
 use super::postgres::Postgres;
 use super::processes::Processes;
 use super::scenario::until;
@@ -45,8 +45,7 @@ pub async fn start(layout: Layout, postgres: &Postgres, timing: Timing, prefix: 
     until("rows are written", || async { running.writer.last().is_some() }).await?;
     sleep(QUIET).await;
     let (status, _) = running.client.status(false).await?;
-    heading("tripoint status");
-    print!("{}", ctl::render::status(&status, ctl::style::colour_on_stdout()));
+    show(&status);
     Ok(running)
 }
 
