@@ -78,6 +78,9 @@ impl Supervisor {
     fn try_open(&mut self, mode: Mode) -> Result<bool, Error> {
         self.life.directory = Some(self.lock.ensure()?);
         self.settings.ensure()?;
+        if mode == Mode::Standby {
+            timelines::clear(self.data.path())?;
+        }
         if let Mode::Primary(epoch) = mode {
             if !self.raise(epoch) {
                 return Ok(false);
@@ -141,7 +144,16 @@ impl Supervisor {
                         state == Some(State::InProduction) && open.promotion.is_none()
                     }
                 };
-                if open.promotion.is_some() {
+                // Not adopted: who promotes it is nobody's business but the administrator's.
+                let ours = self.life.told.is_none() || self.record.is_none_or(|r| r.highest > Epoch::NONE);
+                if !ours
+                    && open.mode == Mode::Standby
+                    && open.seen_recovery
+                    && state == Some(State::InProduction)
+                {
+                    open.mode = Mode::Plain;
+                }
+                if open.promotion.is_some() && open.stop.is_none() {
                     self.push_promotion(state);
                 }
                 self.push_stop();
@@ -157,6 +169,16 @@ impl Supervisor {
     /// # Errors
     /// Why not: nothing was done then.
     pub(super) fn promote(&mut self, epoch: Epoch, timeline_highest: Timeline) -> Result<(), String> {
+        let promoting = self.try_promote(epoch, timeline_highest);
+        if promoting.is_err()
+            && let Err(e) = timelines::clear(self.data.path())
+        {
+            self.complain(&e);
+        }
+        promoting
+    }
+
+    fn try_promote(&mut self, epoch: Epoch, timeline_highest: Timeline) -> Result<(), String> {
         if !self.raise(epoch) {
             return Err("the record cannot be written".into());
         }

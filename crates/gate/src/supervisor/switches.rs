@@ -12,6 +12,9 @@ use model::{Containment, Deadline, Epoch, GateReport, Millis, Moment};
 /// A kernel lease that could not be set is tried again this often.
 const LEASE_RETRY: Millis = Millis(500);
 
+/// How complaints of it begin.
+const LEASE_PROBLEM: &str = "kernel lease: ";
+
 impl Supervisor {
     /// Timer and warden for an end of the cover; none for no end. Each kills at deadline + F/2.
     pub(super) fn arm_timer(&mut self, deadline: Option<Deadline>) -> Result<(), Error> {
@@ -48,10 +51,13 @@ impl Supervisor {
         let Some(lease) = &mut self.lease else { return };
         let too_soon =
             !lease.is_known() && self.life.lease_retry.is_some_and(|t| now.elapsed_shortest(t) < LEASE_RETRY);
-        if !too_soon && let Err(e) = lease.set(wanted) {
-            self.life.lease_retry = Some(now);
-            self.complain(&format!("kernel lease: {e}"));
-        }
+        match if too_soon { return } else { lease.set(wanted) } {
+            Ok(()) => self.life.problem.take_if(|p| p.starts_with(LEASE_PROBLEM)),
+            Err(e) => {
+                self.life.lease_retry = Some(now);
+                return self.complain(&format!("{LEASE_PROBLEM}{e}"));
+            }
+        };
     }
 
     fn wanted_guard(&self) -> Guard {

@@ -229,6 +229,23 @@ fn a_standby_that_somebody_promotes_is_killed() {
 }
 
 #[test]
+fn at_epoch_zero_a_promotion_is_the_administrators() {
+    let mut site = site();
+    site.make_standby();
+    site.start_gate();
+    site.actor.say(|w| w.highest = 0);
+    wait_for("a standby", SOON, || (site.role("GET", "/replica") == 200).then_some(()));
+    let postmaster = site.postmaster();
+    clients().block_on(async {
+        site.connect().await.execute("select pg_promote(true)", &[]).await.expect("promoted");
+    });
+    wait_for("a primary", SOON, || (site.role("GET", "/primary") == 200).then_some(()));
+    site.actor.cover(1);
+    site.wait_log("epoch 1 taken over without a restart");
+    assert_eq!(site.postmaster(), postmaster);
+}
+
+#[test]
 fn another_server_in_the_directory_is_refused_at_epoch_zero_and_killed_later() {
     let mut site = site();
     let start = |site: &Site| {

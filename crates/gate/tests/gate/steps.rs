@@ -175,6 +175,42 @@ fn detached_means_no_walreceiver_also_after_a_restart_until_it_follows() {
 }
 
 #[test]
+fn a_standby_follows_over_skipped_timelines_and_starts_over_laid_ones() {
+    let (mut upstream, site) = pair();
+    let old = &mut upstream.0;
+    let stopped = program("pg_ctl").args(["-w", "-m", "fast", "stop", "-D"]).arg(&old.data).status();
+    assert!(stopped.expect("it starts").success());
+    site.actor.cover(2);
+    wait_for("the cover", SOON, || site.actor.world().timed_ack.filter(|a| a.0 == 2));
+    let (outcome, why) = site.actor.obey(promote(2, 3), SOON);
+    assert_eq!(outcome, StepOutcome::OutcomeDone, "{why}");
+    // The old primary comes back as its standby, with files of a promotion that never was.
+    old.make_standby();
+    let wal = old.data.join("pg_wal");
+    for file in ["00000002.history", "00000003.history"] {
+        fs::copy(site.data.join("pg_wal").join(file), wal.join(file)).expect("laid here");
+    }
+    old.start_gate();
+    old.actor.say(|w| w.highest = 2);
+    wait_for("a standby", SOON, || (old.role("GET", "/replica") == 200).then_some(()));
+    let primary_conninfo = format!("host=127.0.0.1 port={} user=postgres", site.port);
+    let follow = Kind::Follow(v1::Follow { epoch: 2, primary_conninfo });
+    assert_eq!(old.actor.obey(follow, SOON).0, StepOutcome::OutcomeDone);
+    clients().block_on(async {
+        let (primary, standby) = (site.connect().await, old.connect().await);
+        primary.batch_execute("create table t (n int); insert into t values (7)").await.expect("it writes");
+        let end = Instant::now() + SOON;
+        while standby.query_one("select n from t", &[]).await.is_err() {
+            assert!(Instant::now() < end, "it does not stream: {}", old.log());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let row =
+            standby.query_one("select received_tli from pg_stat_wal_receiver", &[]).await.expect("streaming");
+        assert_eq!(row.get::<_, i32>(0), 4);
+    });
+}
+
+#[test]
 fn a_paused_replay_does_not_keep_a_standby_attached() {
     let (_upstream, site) = pair();
     clients().block_on(async {
