@@ -48,8 +48,8 @@ pub struct Verdict {
     pub overlaps: usize,
     /// Late replies that are no violation.
     pub late_replies: usize,
-    /// Processes left at the deadline.
-    pub left: usize,
+    /// Processes of the old server left at the deadline, if none may be.
+    pub left: Option<usize>,
     /// When the last process of the old server was seen, seconds after the fault.
     pub empty_after: Option<f64>,
     /// The last acknowledgement inside, seconds after the fault.
@@ -78,7 +78,7 @@ impl Verdict {
             lost_from_to: None,
             overlaps: 0,
             late_replies: 0,
-            left: 0,
+            left: None,
             empty_after: None,
             inner_last: None,
             fence_to_write: None,
@@ -116,7 +116,7 @@ pub fn judge(scenario: &Scenario, profile: Profile, run: usize, seen: &Seen) -> 
         lost_from_to: lost.first.zip(lost.last).map(|(a, b)| (relative(a), relative(b))),
         overlaps: writer.overlaps.len(),
         late_replies: writer.late_replies,
-        left: left.iter().map(|l| l.pids.len()).sum(),
+        left: scenario.gone.then(|| left.iter().map(|l| l.pids.len()).sum()),
         empty_after: old_server_last(seen).map(relative),
         inner_last: inner.map(relative),
         fence_to_write: fence_to_write(seen, &outside),
@@ -141,8 +141,8 @@ fn violations(scenario: &Scenario, seen: &Seen, verdict: &Verdict) -> Vec<String
     if verdict.overlaps > 0 {
         found.push(format!("S1: {} overlapping acknowledgements", verdict.overlaps));
     }
-    if scenario.gone && verdict.left > 0 {
-        found.push(format!("{} processes of the old server left at D + F", verdict.left));
+    if let Some(left @ 1..) = verdict.left {
+        found.push(format!("{left} processes of the old server left at D + F"));
     }
     if scenario.keeps_all && verdict.lost > 0 {
         found.push(format!("{} acknowledged writes lost", verdict.lost));

@@ -54,7 +54,7 @@ pub fn line(v: &Verdict) -> String {
         v.acknowledged,
         v.lost,
         v.overlaps,
-        v.left,
+        v.left.map_or_else(|| "-".to_owned(), |n| n.to_string()),
         optional(v.fence_to_write),
         v.tenures.join(">"),
         verdict
