@@ -200,7 +200,9 @@ impl RaftNetworkV2<Group> for Link {
         self.speak()?;
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, snapshot, option.soft_ttl()) => Ok(sent?),
+            sent = self.send_snapshot(vote, snapshot, option.soft_ttl()) => Ok(sent.inspect_err(|error| {
+                tracing::warn!(node = self.target, %error, "a snapshot was not taken");
+            })?),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     WallMillis, WalPosition,
 };
 use alloc::{string::String, vec::Vec};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The group as one witness sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,11 +152,51 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What an entry changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-#[allow(missing_docs)] // the fields are those of the commands that they tell of
-pub enum EventKind {
+/// Defines [`EventKind`] with two encodings: flat, with the kind as a field of its own, for
+/// people and scripts; by number for snapshots, whose format can't read the flat one back.
+macro_rules! event_kinds {
+    ($($variant:ident { $($field:ident: $type:ty),* },)*) => {
+        /// What an entry changed.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)] // the fields are those of the commands that they tell of
+        pub enum EventKind {
+            $($variant { $($field: $type),* },)*
+        }
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(tag = "event", rename_all = "kebab-case")]
+        enum FlatKind {
+            $($variant { $($field: $type),* },)*
+        }
+
+        #[derive(Serialize, Deserialize)]
+        enum NumberedKind {
+            $($variant { $($field: $type),* },)*
+        }
+
+        event_kinds!(@convert FlatKind { $($variant { $($field),* },)* });
+        event_kinds!(@convert NumberedKind { $($variant { $($field),* },)* });
+    };
+    (@convert $other:ident { $($variant:ident { $($field:ident),* },)* }) => {
+        impl From<EventKind> for $other {
+            fn from(kind: EventKind) -> Self {
+                match kind {
+                    $(EventKind::$variant { $($field),* } => Self::$variant { $($field),* },)*
+                }
+            }
+        }
+
+        impl From<$other> for EventKind {
+            fn from(kind: $other) -> Self {
+                match kind {
+                    $($other::$variant { $($field),* } => Self::$variant { $($field),* },)*
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
     SiteDefined { site: SiteId },
     StackDefined { stack: StackId, sites: Vec<SiteId> },
     PolicySet { revision: u64 },
@@ -178,4 +218,24 @@ pub enum EventKind {
     Completed { stack: StackId, site: SiteId, epoch: Epoch },
     Attested { stack: StackId, epoch: Epoch, operator: String, reason: String },
     Refused { refusal: Refusal },
+}
+
+impl Serialize for EventKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            FlatKind::from(self.clone()).serialize(serializer)
+        } else {
+            NumberedKind::from(self.clone()).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EventKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            FlatKind::deserialize(deserializer).map(Self::from)
+        } else {
+            NumberedKind::deserialize(deserializer).map(Self::from)
+        }
+    }
 }

@@ -165,3 +165,26 @@ fn outcomes_travel() {
         assert_eq!(decode_outcome(&bytes), Ok(outcome));
     }
 }
+
+/// Some serde attributes (tags, flattening, skipping) write what this format can't read back.
+#[test]
+fn a_state_survives_its_snapshot() {
+    let mut state = coordination::State::default();
+    let define = |name: &str| Command::DefineSite { site: name.parse().expect("a name"), actor: true };
+    let sites = ["dc1", "dc2", "dc3"].map(|name| name.parse().expect("a name")).to_vec();
+    let mut history = vec![define("dc1"), define("dc2"), define("dc3")];
+    let stack: model::StackId = "ess".parse().expect("a name");
+    history.push(Command::DefineStack { stack: stack.clone(), sites });
+    history.extend(commands().into_iter().take(3).map(|(_, command)| command));
+    let timing = coordination::Timing::new(coordination::timing::Profile::Metro.values()).expect("a profile");
+    history.push(Command::SetPolicy(coordination::Policy::with_timing(timing)));
+    history.push(Command::SetMode { stack, mode: Mode::Auto });
+    let mut index = LogIndex(0);
+    for command in history {
+        index = index.next();
+        let _ = state.apply(index, &Entry { at: WallMillis(1), command });
+    }
+    assert!(state.events().next().is_some(), "the history leaves events");
+    let bytes = seal(Kind::State, &state).expect("it encodes");
+    assert_eq!(open::<coordination::State>(Kind::State, &bytes), Ok(state));
+}

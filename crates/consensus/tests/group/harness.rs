@@ -75,6 +75,9 @@ impl Group {
     /// The group's certificates and wires; nobody runs yet.
     pub async fn new(size: u64) -> Self {
         rpc::tls::install_provider();
+        // RUST_LOG shows what a failing test did; only the first test of the process can set it up.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let directory = tempfile::Builder::new().prefix("tripoint-consensus-").tempdir_in("/var/tmp").expect("a directory");
         let authority = Authority::create(directory.path(), "test", 1, false).expect("a CA");
         let (mut ports, mut wires) = (BTreeMap::new(), BTreeMap::new());
