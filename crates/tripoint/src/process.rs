@@ -8,21 +8,22 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 /// `--log` and `--log-format`.
 pub type Log<'a> = (Option<&'a str>, LogFormat);
 
-/// Threads of a witness or actor: its work is small, and a second one keeps renewals going
-/// while the first waits for the disk.
+/// Threads of an actor: its work is small, and a second one keeps renewals going while the
+/// first waits for the disk. A witness has one: its log has a thread of its own, and waking
+/// a second one for each message costs more than all its work.
 const WORKER_THREADS: usize = 2;
 
 /// Runs a witness until SIGTERM or SIGINT.
 pub fn witness(file: &Path, log: Log<'_>) -> ExitCode {
     let Some(Config::Witness(config)) = prepare(file, Role::Witness, log) else { return Exit::Usage.into() };
-    serve(async {
+    serve(Builder::new_current_thread(), async {
         info!(group = %config.group, site = %config.site, listen = %config.listen, "witness starts");
         witness::run(*config, shutdown()).await.map_err(anyhow::Error::from)
     })
@@ -31,7 +32,9 @@ pub fn witness(file: &Path, log: Log<'_>) -> ExitCode {
 /// Runs an actor until SIGTERM or SIGINT.
 pub fn actor(file: &Path, log: Log<'_>) -> ExitCode {
     let Some(Config::Actor(config)) = prepare(file, Role::Actor, log) else { return Exit::Usage.into() };
-    serve(async {
+    let mut threads = Builder::new_multi_thread();
+    threads.worker_threads(WORKER_THREADS);
+    serve(threads, async {
         info!(group = %config.group, site = %config.site, listen = %config.listen, "actor starts");
         let mut drivers = actor::Drivers::default();
         for stack in &config.stacks {
@@ -74,8 +77,9 @@ fn prepare(file: &Path, role: Role, (filter, format): Log<'_>) -> Option<Config>
     }
 }
 
-fn serve(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let ended = runtime().and_then(|runtime| runtime.block_on(run));
+fn serve(mut runtime: Builder, run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = runtime.enable_all().build().map_err(anyhow::Error::from);
+    let ended = runtime.and_then(|runtime| runtime.block_on(run));
     match ended {
         Ok(()) => {
             info!("ended");
@@ -86,10 +90,6 @@ fn serve(run: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
             Exit::Failed.into()
         }
     }
-}
-
-fn runtime() -> anyhow::Result<Runtime> {
-    Ok(Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?)
 }
 
 /// Completes at SIGTERM or SIGINT.

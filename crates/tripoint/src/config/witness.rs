@@ -17,7 +17,6 @@ const WITNESSES_MIN: usize = 3;
 pub fn read(root: &Section<'_>) -> Option<Config> {
     let common = Common::read(root, Role::Witness);
     let listen = root.listen("listen");
-    let http_listen = root.listen_opt("http");
     let data = common::data_directory(root, "data", "\"/var/lib/tripoint/witness\"");
     let policy = policy(root);
     let sites = sites(root);
@@ -36,7 +35,8 @@ pub fn read(root: &Section<'_>) -> Option<Config> {
         sites: sites.into_iter().map(Member::into_config).collect(),
         stacks,
         policy: policy?,
-        http_listen: http_listen.map(|l| l.value),
+        // The status page comes later.
+        http_listen: None,
     })
 }
 
