@@ -22,7 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
-use tonic_health::server::{HealthReporter, health_reporter};
+pub use tonic_health::server::HealthReporter;
+use tonic_health::server::health_reporter;
 
 /// Authenticated connections at one time; the next one is closed.
 pub const CONNECTIONS_MAX: usize = 512;
