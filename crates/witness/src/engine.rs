@@ -15,8 +15,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Between two turns of the loop while nothing is near.
-const TICK_IDLE: Millis = Millis(150);
+/// Between two turns of the loop while nothing is near: R divided by this, for a gap of R
+/// between two turns counts as a pause of the process.
+const TICKS_IN_R: u64 = 3;
 /// Between two turns while a transition is under way or something waits.
 const TICK_NEAR: Millis = Millis(20);
 /// For one proposal of the leader. What is not answered by then is unknown, and decided anew.
@@ -249,11 +250,12 @@ impl Engine {
 
     /// Until the next turn, if nothing else happens: exactly at the next horizon.
     fn wake_after(&self, now: Moment) -> Millis {
+        let idle = Millis(self.state.policy().unwrap_or(&self.config.policy).timing.values().renew_every.0 / TICKS_IN_R);
         if self.leading_since.is_none() {
-            return TICK_IDLE;
+            return idle;
         }
         let busy = !self.proposals.is_empty() || self.state.stacks().values().any(|s| s.transition.is_some());
-        let idle = if busy { TICK_NEAR } else { TICK_IDLE };
+        let idle = if busy { TICK_NEAR } else { idle };
         let leases = self.state.sites().iter().filter(|(_, s)| s.lease.as_ref().is_some_and(|l| !l.expired));
         // One that is past already is the business of a proposal under way.
         let left = leases.filter_map(|(site, _)| self.view.horizon_remaining(site, now));

@@ -18,10 +18,11 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Between two probes of one target.
+/// Between two probes of one target: one may be lost within `detect.after`, and no more work
+/// than the renewals themselves.
 fn period(config: &Config) -> Millis {
     let values = config.policy.timing.values();
-    values.renew_every.min(Millis(values.detect_after.0 / 4)).max(Millis(50))
+    values.renew_every.max(Millis(values.detect_after.0 / 4)).min(Millis(values.detect_after.0 / 2))
 }
 
 /// Probes until the process ends.
