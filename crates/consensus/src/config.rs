@@ -28,9 +28,10 @@ pub struct Config {
     pub timing: TimingValues,
     /// Begin with an empty store although this witness had one that is now missing or damaged.
     ///
-    /// It forgot how it voted and what it acknowledged. It is safe only if every other witness
-    /// runs and has the whole log: then the group can't elect by this one's vote what the others
-    /// don't know. A store that is there and sound is kept, whatever this says.
+    /// It forgot how it voted and what it acknowledged. So it starts only if *every* other witness
+    /// answers, takes over their highest term, and neither votes nor stands for election until it
+    /// has all that any of them holds. That is safe as long as those have not lost theirs too. A
+    /// store that is there and sound is kept, whatever this says.
     pub reset_identity: bool,
 }
 

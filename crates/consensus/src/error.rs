@@ -12,6 +12,12 @@ pub enum Error {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A store that replaces a lost one can't learn what it must know before it may vote.
+    #[error(
+        "consensus: this witness starts with an empty store in place of a lost one, and must first ask all others how \
+         they voted and what they hold; no answer from {0}. Start those, then this one again"
+    )]
+    Rejoin(String),
     /// openraft refused to start.
     #[error("consensus: Raft does not start: {0}")]
     Raft(String),

@@ -66,6 +66,9 @@ impl Handle {
     /// the deadline or if the answer was lost: the command may still be committed.
     pub async fn propose(&self, command: Command, deadline: Millis) -> Result<(LogIndex, Outcome), ProposeError> {
         let started = Instant::now();
+        if self.inner.stop.get().is_some() {
+            return Err(ProposeError::Stopped);
+        }
         match self.leader_node() {
             None if self.is_settling() => {}
             None => return Err(self.no_leader()),
@@ -93,6 +96,9 @@ impl Handle {
     /// # Errors
     /// [`ProposeError::NoLeader`], or [`ProposeError::Unknown`] after the deadline: nothing was read.
     pub async fn read_index(&self, deadline: Millis) -> Result<LogIndex, ProposeError> {
+        if self.inner.stop.get().is_some() {
+            return Err(ProposeError::Stopped);
+        }
         let index = match self.leader_node() {
             None => return Err(self.no_leader()),
             Some(leader) if leader == self.inner.config.me => self.read_index_here(deadline).await?,
@@ -163,7 +169,7 @@ impl Handle {
         reason
     }
 
-    async fn stop_raft(&self) {
+    pub(crate) async fn stop_raft(&self) {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(%error, "Raft did not end cleanly");
         }

@@ -9,7 +9,7 @@
 //! | `network`, `silence` | messages to the others; an unacknowledged leader falls silent |
 //! | `service` | messages from the others, their senders checked |
 //! | `handle` | propose, read, watch |
-//! | `start` | configuration, founding, assembly |
+//! | `start`, `rejoin` | configuration, founding, assembly; the way back after the loss of a store |
 //!
 //! Being the leader is never permission: only a committed entry is. An I/O error, an entry that
 //! this program does not know, or a state that differs from the leader's ends the member
@@ -23,6 +23,7 @@ mod group;
 mod handle;
 mod leadership;
 mod network;
+mod rejoin;
 mod service;
 mod silence;
 mod start;

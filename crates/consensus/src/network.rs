@@ -52,6 +52,10 @@ pub(crate) struct Network {
 
 impl Network {
     /// A node that the configuration doesn't name can't be reached: the link says so at each call.
+    pub(crate) fn small_link(&self, target: u64) -> Link {
+        self.link(target, |peer| &peer.small, false)
+    }
+
     fn link(&self, target: u64, pick: impl FnOnce(&Peer) -> &Client, pipelined: bool) -> Link {
         Link {
             network: self.clone(),
@@ -122,6 +126,11 @@ impl Link {
 
     fn timeout(&self, action: RPCTypes, timeout: Duration) -> RPCError<Group> {
         RPCError::Timeout(Timeout { action, id: self.network.me, target: self.target, timeout })
+    }
+
+    /// For [`crate::rejoin`]: what a witness answers to a candidate that no one would elect.
+    pub(crate) async fn inquire(&self, limit: Duration) -> Result<VoteResponse<Group>, RPCError<Group>> {
+        self.ask(Kind::PreVoteRequest, &VoteRequest::new(Vote::new(0, self.network.me), None), limit).await
     }
 
     async fn ask(&self, kind: Kind, rpc: &VoteRequest<Group>, limit: Duration) -> Result<VoteResponse<Group>, RPCError<Group>> {

@@ -205,6 +205,7 @@ impl ConsensusService {
         if request.ballot.node != from {
             return Err(ServiceError::Refused(format!("node {from} asks for votes for {}", request.ballot.node)));
         }
+        self.check_quarantine()?;
         let request = convert::vote_request_back(request);
         let raft = &self.handle.inner.raft;
         let response = if kind == Kind::PreVoteRequest { raft.pre_vote(request).await } else { raft.vote(request).await };
@@ -214,6 +215,7 @@ impl ConsensusService {
     async fn transfer(&self, frame: &[u8]) -> Result<Vec<u8>, ServiceError> {
         let request: wire::TransferRequest = open(Kind::TransferRequest, frame).map_err(invalid)?;
         self.check_founding(request.founding)?;
+        self.check_quarantine()?;
         let request = convert::transfer_request_back(request);
         let response = self.handle.inner.raft.handle_transfer_leader(request).await.map_err(unavailable)?;
         seal(Kind::TransferResponse, &convert::transfer_response(&response)).map_err(invalid)
@@ -251,6 +253,15 @@ impl ConsensusService {
         }
         let reason = "the sender's list of members is not ours; give every witness the same";
         Err(ServiceError::Refused(reason.to_owned()))
+    }
+
+    /// A witness that forgot what it acknowledged has no say in who leads.
+    fn check_quarantine(&self) -> Result<(), ServiceError> {
+        if self.handle.inner.store.is_quarantined() {
+            let reason = "this witness lost its store and has not caught up yet: it does not vote";
+            return Err(ServiceError::Unavailable(reason.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_leader(&self, from: u64, founding: u64, leader: wire::Ballot) -> Result<(), ServiceError> {

@@ -7,6 +7,7 @@ use crate::{
     handle::{Handle, Inner},
     leadership::{self, Heard, Leadership},
     network::{Network, Peer},
+    rejoin,
     service::ConsensusService,
     silence::Silence,
     state_machine::{Applied, Output, StateMachine},
@@ -93,6 +94,7 @@ impl Consensus {
         let output = Output { applied: applied.clone(), state: state_sender, live: Arc::clone(&live), stop: stop.clone() };
         let network = network(&config, &identity);
         let (peers, silence) = (Arc::clone(&network.peers), Arc::clone(&network.silence));
+        rejoin::ask(&config, &network, &store).await?;
         let machine = StateMachine::new(store.clone(), output);
         let built = Raft::build(config.me, Arc::new(raft_config), network, store.clone(), machine).await;
         let raft = built.map_err(|error| Error::Raft(stop.get().map_or_else(|| error.to_string(), |s| s.to_string())))?;
@@ -100,6 +102,8 @@ impl Consensus {
         live.store(true, Ordering::Release);
         let restored = Applied::Restored { state: state.borrow().clone() };
         applied.send(restored).await.map_err(|_| Error::Config("nobody takes what is applied".to_owned()))?;
+        // Switched on again once it has caught up.
+        raft.runtime_config().elect(!store.is_quarantined());
         raft.run();
         let (leadership_sender, leadership) = watch::channel(Leadership::default());
         let inner = Inner { config, raft, store, peers, heard: Heard::default(), state, leadership, stop };
@@ -184,7 +188,7 @@ fn network(config: &Config, identity: &tls::Identity) -> Network {
 async fn found(handle: &Handle) -> Result<(), Error> {
     let raft = &handle.inner.raft;
     let initialized = raft.is_initialized().await.map_err(|e| Error::Raft(e.to_string()))?;
-    if initialized || handle.inner.store.is_rejoining() {
+    if initialized || handle.inner.store.is_replacement() {
         return Ok(());
     }
     let members: BTreeSet<u64> = handle.inner.config.members.keys().copied().collect();
@@ -200,6 +204,7 @@ async fn found(handle: &Handle) -> Result<(), Error> {
 async fn observe(handle: Handle, leadership: watch::Sender<Leadership>) {
     let patience: Duration = handle.inner.config.timing.election_max.into();
     let mut metrics = handle.inner.raft.metrics();
+    let mut quarantined = handle.inner.store.is_quarantined();
     loop {
         tokio::select! {
             changed = metrics.changed() => if changed.is_err() { break },
@@ -219,11 +224,17 @@ async fn observe(handle: Handle, leadership: watch::Sender<Leadership>) {
             }
         };
         tell(&leadership, now);
+        if quarantined && !handle.inner.store.is_quarantined() {
+            tracing::info!("caught up with the group after the loss of the store: this witness votes again");
+            quarantined = false;
+            handle.inner.raft.runtime_config().elect(true);
+        }
     }
     handle.inner.stop.set(Stopped::Raft("its task is gone".to_owned()));
     // Apart from the call below: the guard of `borrow` must be gone by then.
     let term = leadership.borrow().term;
     tell(&leadership, Leadership { term, ..Leadership::default() });
+    handle.stop_raft().await;
 }
 
 fn tell(leadership: &watch::Sender<Leadership>, now: Leadership) {

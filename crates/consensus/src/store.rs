@@ -15,8 +15,15 @@ pub(crate) use cache::StoredSnapshot;
 pub(crate) use identity::Identity;
 pub(crate) use open::Options;
 
-use crate::{error::StoreError, group::Vote};
-use cache::Cache;
+use crate::{
+    codec::{
+        Kind, convert, seal,
+        wire::{Ballot, Position},
+    },
+    error::StoreError,
+    group::Vote,
+};
+use cache::{Cache, Rejoin};
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
@@ -63,11 +70,35 @@ impl Store {
         self.cache().vote
     }
 
-    /// True until a store that replaces a lost one has got its first entry from a leader: it must
-    /// not found the group anew.
-    pub(crate) fn is_rejoining(&self) -> bool {
+    /// True for a store that replaces a lost one: it must not found the group anew.
+    pub(crate) fn is_replacement(&self) -> bool {
+        self.cache().rejoin != Rejoin::No
+    }
+
+    /// True if the others have not been asked yet what the lost store knew.
+    pub(crate) fn must_ask(&self) -> bool {
+        self.cache().rejoin == Rejoin::Ask
+    }
+
+    /// True until everything is there that the lost store may have acknowledged: no votes so long.
+    pub(crate) fn is_quarantined(&self) -> bool {
         let cache = self.cache();
-        cache.rejoining && cache.last().is_none()
+        match cache.rejoin {
+            Rejoin::No => false,
+            Rejoin::Ask => true,
+            Rejoin::Until(until) => cache.last() < Some(until),
+        }
+    }
+
+    /// Takes over what the others know, durable on return.
+    pub(crate) async fn rejoin(&self, vote: Ballot, until: Position) -> io::Result<()> {
+        let record = seal(Kind::Ballot, &vote).map_err(io::Error::other)?;
+        let place = seal(Kind::Position, &until).map_err(io::Error::other)?;
+        self.written(|done| Write::Rejoin { vote: record, until: place, done }).await?;
+        let mut cache = self.cache();
+        cache.vote = Some(convert::vote(vote));
+        cache.rejoin = Rejoin::Until(convert::log_id(until));
+        Ok(())
     }
 
     /// The last snapshot on disk.

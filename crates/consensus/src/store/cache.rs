@@ -15,8 +15,7 @@ pub(super) struct Cache {
     pub purged: Option<LogId>,
     pub entries: BTreeMap<u64, LogEntry>,
     pub snapshot: Option<StoredSnapshot>,
-    /// The store was made in place of a lost one, and nothing has come from a leader yet.
-    pub rejoining: bool,
+    pub rejoin: Rejoin,
     /// The committed index that the next transaction takes along.
     pub pending: Pending,
 }
@@ -26,6 +25,18 @@ impl Cache {
     pub(super) fn last(&self) -> Option<LogId> {
         self.entries.last_key_value().map(|(_, entry)| entry.log_id).or(self.purged)
     }
+}
+
+/// What a store that was made in place of a lost one still has to do before it may vote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Rejoin {
+    /// Nothing: it is the first of this witness.
+    #[default]
+    No,
+    /// Ask the others what it may have forgotten.
+    Ask,
+    /// Get the log up to here: what the lost store had acknowledged ends there at the latest.
+    Until(LogId),
 }
 
 /// A snapshot and what it covers.

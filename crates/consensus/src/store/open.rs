@@ -2,8 +2,9 @@
 
 use super::{
     Cache, Identity, Store, StoredSnapshot,
+    cache::Rejoin,
     identity::{marker_path, read_marker, sync_directory, write_marker},
-    writer::{self, COMMITTED, IDENTITY, LOG, PURGED, RECORDS, SNAPSHOT, VOTE},
+    writer::{self, COMMITTED, IDENTITY, LOG, PURGED, RECORDS, REJOIN, SNAPSHOT, VOTE},
 };
 use crate::{
     codec::{
@@ -90,7 +91,9 @@ fn open_existing(
         None => write_marker(options.directory, &found)?,
     }
     let mut cache = load(&database, path)?;
-    cache.rejoining = found.rejoining;
+    if found.rejoining && cache.rejoin == Rejoin::No {
+        cache.rejoin = Rejoin::Ask;
+    }
     serve(database, cache, path)
 }
 
@@ -100,7 +103,8 @@ fn create(options: &Options<'_>, path: &Path, rejoining: bool) -> Result<Store, 
     write_identity(&database, &record).map_err(|e| database_error(path, e))?;
     sync_directory(options.directory).map_err(|e| io_error(options.directory, &e))?;
     write_marker(options.directory, &record)?;
-    serve(database, Cache { rejoining, ..Cache::default() }, path)
+    let rejoin = if rejoining { Rejoin::Ask } else { Rejoin::No };
+    serve(database, Cache { rejoin, ..Cache::default() }, path)
 }
 
 #[cfg(test)]
@@ -178,6 +182,9 @@ fn load(database: &Database, path: &Path) -> Result<Cache, StoreError> {
         Ok(convert::log_ids(position))
     };
     let mut cache = Cache { committed: place(COMMITTED)?, purged: place(PURGED)?, ..Cache::default() };
+    if let Some(until) = place(REJOIN)? {
+        cache.rejoin = Rejoin::Until(until);
+    }
     if let Some(bytes) = record(VOTE)? {
         cache.vote = Some(convert::vote(decode::<Ballot>(Kind::Ballot, &bytes, path)?));
     }

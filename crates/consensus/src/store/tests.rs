@@ -7,10 +7,7 @@ mod refusal;
 mod suite;
 
 use super::*;
-use crate::{
-    codec::{convert, wire::Position},
-    group::{LogEntry, LogId, Proposal},
-};
+use crate::group::{LogEntry, LogId, Proposal};
 use coordination::{Command, Entry};
 use model::WallMillis;
 use openraft::{

@@ -21,6 +21,7 @@ pub(super) const COMMITTED: &str = "committed";
 pub(super) const PURGED: &str = "purged";
 pub(super) const SNAPSHOT: &str = "snapshot";
 pub(super) const IDENTITY: &str = "identity";
+pub(super) const REJOIN: &str = "rejoin";
 
 /// Most requests in one transaction.
 const BATCH_MAX: usize = 256;
@@ -40,6 +41,8 @@ pub(super) enum Write {
     /// Drops all entries up to this one.
     Purge { upto: LogId, done: Done },
     Snapshot { record: Vec<u8>, done: Done },
+    /// What the others know in place of what this witness forgot.
+    Rejoin { vote: Vec<u8>, until: Vec<u8>, done: Done },
     Close { done: Done },
 }
 
@@ -52,6 +55,7 @@ impl Write {
             | Self::Truncate { done, .. }
             | Self::Purge { done, .. }
             | Self::Snapshot { done, .. }
+            | Self::Rejoin { done, .. }
             | Self::Close { done } => {
                 // Who asked may be gone; the write stands all the same.
                 let _ = done.send(result);
@@ -122,6 +126,10 @@ fn commit(database: &Database, batch: &[Write], cache: &Arc<Mutex<Cache>>) -> Re
                 }
                 Write::Snapshot { record, .. } => {
                     records.insert(SNAPSHOT, record.as_slice())?;
+                }
+                Write::Rejoin { vote, until, .. } => {
+                    records.insert(VOTE, vote.as_slice())?;
+                    records.insert(REJOIN, until.as_slice())?;
                 }
                 Write::Close { .. } => {}
             }

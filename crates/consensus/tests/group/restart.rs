@@ -81,13 +81,25 @@ async fn a_damaged_or_missing_store_does_not_start() {
     let error = group.start(broken).await.expect_err("missing");
     assert!(matches!(error, Error::Store(StoreError::Missing { .. })), "{error}");
 
-    // The way back, with the others whole: caught up by them, and the leader goes on.
+    // The way back leads past all others: one of them away is one too few.
     let mut config = group.config(broken);
     config.reset_identity = true;
-    group.start_with(config).await.expect("it was asked for");
+    let other = (1..=3).find(|id| ![leader, broken].contains(id)).expect("three");
+    group.stop(other).await;
+    let error = group.start_with(config.clone()).await.expect_err("one does not answer");
+    assert!(matches!(&error, Error::Rejoin(who) if *who == format!("dc{other}")), "{error}");
+    group.start(other).await.expect("it starts again");
+    let leader = group.leader().await;
+    group.start_with(config).await.expect("it was asked for, and all answer");
     let index = group.commit(leader, define(1)).await;
     assert_eq!(group.agree(index).await.sites().len(), 2);
     assert_eq!(group.leader().await, leader);
+
+    // It counts again: with the leader gone the two others go on.
+    group.stop(leader).await;
+    let next = group.leader().await;
+    let index = group.commit(next, define(2)).await;
+    assert_eq!(group.agree(index).await.sites().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,3 +51,25 @@ async fn many_at_once_share_their_fsyncs() {
     println!("{AT_ONCE} at once: {each:?} a commit");
     assert!(each < Duration::from_millis(20), "{each:?}");
 }
+
+/// User and system time of this process, by the kernel's count of 10 ms.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name in brackets").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_group_costs_little() {
+    const WATCHED: Duration = Duration::from_secs(5);
+    let mut group = Group::new(3).await;
+    group.timing = Profile::Metro.values();
+    group.start_all().await;
+    group.leader().await;
+    let before = cpu_time();
+    tokio::time::sleep(WATCHED).await;
+    let each = (cpu_time() - before) / 3;
+    // Other tests of this process count too: a bound on waste, not a measurement, unless run alone.
+    println!("idle: {:.2} % of a core a witness", each.as_secs_f64() / WATCHED.as_secs_f64() * 100.0);
+}

@@ -15,9 +15,22 @@ async fn a_deleted_database_does_not_come_back_as_a_blank_voter() {
 
     let options = Options { directory: directory.path(), identity: identity(), reset: true };
     let store = Store::open(&options).expect("it was asked for");
-    assert!(store.is_rejoining(), "it must not found the group anew");
+    assert!(store.is_replacement() && store.must_ask() && store.is_quarantined(), "it could vote or found anew");
     store.close().await.expect("closed");
-    assert!(open(directory.path()).expect("sound").is_rejoining(), "nor after a restart");
+
+    let mut store = open(directory.path()).expect("sound");
+    assert!(store.is_replacement() && store.must_ask() && store.is_quarantined(), "after a restart it could");
+    let heard = Ballot { term: 4, node: 1, granted: false };
+    store.rejoin(heard, Position { term: 4, index: 2 }).await.expect("saved");
+    append(&mut store, (0..2).map(|i| entry(4, i, 10)).collect()).await.expect("saved");
+    assert!(store.is_quarantined() && !store.must_ask(), "an entry is still lacking");
+    store.close().await.expect("closed");
+
+    let mut store = open(directory.path()).expect("sound");
+    assert!(store.is_quarantined() && !store.must_ask(), "an entry is still lacking after a restart");
+    assert_eq!(store.vote(), Some(Vote::new(4, 1)));
+    append(&mut store, vec![entry(4, 2, 10)]).await.expect("saved");
+    assert!(!store.is_quarantined(), "all there");
 }
 
 #[tokio::test]
