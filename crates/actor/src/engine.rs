@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::epochs::EpochMap;
 use crate::event::{Event, Generation};
 use crate::guard::Guard;
-use crate::lease::LeaseTable;
-use crate::reconcile::LeaseView;
+use coordination::lease::LeaseTable;
+use coordination::reconcile::LeaseView;
 use crate::stack::Stack;
 use crate::witnesses::Witnesses;
 use model::{

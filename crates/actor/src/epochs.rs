@@ -6,8 +6,8 @@
 //! registration has refilled it.
 
 use crate::Error;
-use model::{Epoch, StackId};
-use serde::{Deserialize, Serialize};
+use coordination::reconcile::StackEpochs;
+use model::StackId;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,24 +18,6 @@ const FILE_NEW: &str = "epochs.new";
 const MAGIC: &str = "tripoint-epochs-1";
 /// A file above this is none of ours: 10,000 stacks take less.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
-
-/// What one stack's site must never go back behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StackEpochs {
-    /// Highest epoch seen.
-    pub highest: Epoch,
-    /// Highest epoch that is closed for this site.
-    pub closed: Epoch,
-}
-
-impl StackEpochs {
-    /// The higher of both, field by field; the closed one is always one that was seen.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        let closed = self.closed.max(other.closed);
-        Self { highest: self.highest.max(other.highest).max(closed), closed }
-    }
-}
 
 /// All stacks' epochs.
 pub type EpochMap = BTreeMap<StackId, StackEpochs>;
@@ -156,6 +138,7 @@ fn decode(bytes: &[u8]) -> Result<EpochMap, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Epoch;
 
     fn map(highest: u64, closed: u64) -> EpochMap {
         let stack = StackId::new("ess").expect("a name of the test");

@@ -1,7 +1,7 @@
 //! Everything that can happen to an actor: the event loop takes nothing else.
 
 use crate::epochs::EpochMap;
-use crate::reconcile::Check;
+use coordination::reconcile::Check;
 use model::{
     DatabaseReport, Desired, Epoch, Grant, Incarnation, RegistrationAnswer, RenewalNumber, StackId, StepKind,
     WalPosition,

@@ -7,7 +7,7 @@
 //! nothing that could be stale. Time in which the whole process was stopped is no hang.
 
 use crate::drivers::DatabaseDriver;
-use crate::reconcile::LeaseView;
+use coordination::reconcile::LeaseView;
 use model::{Epoch, Millis, Moment, StackId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

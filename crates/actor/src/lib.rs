@@ -1,7 +1,7 @@
 //! A site's hand: registers and renews the site's lease, observes the databases, has their
 //! gates detach, follow and promote, and tells the witnesses how it went.
 //!
-//! The async shell around pure parts: [`lease`] (what may run until when), [`mod@reconcile`]
+//! The async shell around pure parts: [`coordination::lease`] (what may run until when), [`mod@coordination::reconcile`]
 //! (what to do next), [`epochs`] (what must never run again). [`guard`] is the self-fence.
 #![forbid(unsafe_code)]
 
@@ -12,9 +12,7 @@ pub mod epochs;
 mod error;
 mod event;
 pub mod guard;
-pub mod lease;
 mod process;
-pub mod reconcile;
 mod service;
 mod stack;
 mod witnesses;
@@ -23,7 +21,6 @@ pub use config::{Config, DatabaseConfig, StackConfig, TlsFiles, WitnessAddress};
 pub use drivers::{DatabaseDriver, Detachment, DriverError, DriverFuture, Drivers, Permit};
 pub use error::Error;
 pub use process::run;
-pub use reconcile::{Action, reconcile};
 
 #[cfg(test)]
 mod tests;

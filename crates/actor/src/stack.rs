@@ -2,9 +2,9 @@
 
 use crate::config::StackConfig;
 use crate::drivers::DatabaseDriver;
-use crate::epochs::StackEpochs;
+use coordination::reconcile::StackEpochs;
 use crate::event::{Session, ToGate};
-use crate::reconcile::{Check, Observed, OrderKind, Progress};
+use coordination::reconcile::{Check, Observed, OrderKind, Progress};
 use model::{
     DatabaseReport, Epoch, GateReport, Instruction, Millis, Moment, SiteEpochs, SiteId, StepKind, TimedAck,
 };
@@ -115,7 +115,7 @@ impl Stack {
         }
     }
 
-    /// All that [`crate::reconcile::reconcile`] wants to know.
+    /// All that [`coordination::reconcile::reconcile`] wants to know.
     pub(crate) fn observed(&mut self, site: &SiteId, now: Moment) -> Observed {
         self.reporting.retain(|_, until| until.is_none_or(|until| now.boottime < until.boottime));
         self.progress.reporting = self.reporting.keys().copied().collect();

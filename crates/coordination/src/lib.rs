@@ -12,6 +12,8 @@
 //! | [`mod@decide`] | what the leader proposes |
 //! | [`candidates`] | who may take over, and why the others may not |
 //! | [`mod@desired`] | what each site should do, as the state says |
+//! | [`mod@reconcile`] | what an actor does about it |
+//! | [`lease`] | what a site may run until when, by its own clocks |
 //! | [`plan`] | the steps of a transition, as data |
 //! | [`explain`] | English, in this one place |
 //! | [`invariants`] | what must always hold, by name |
@@ -19,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod apply;
 pub mod candidates;
@@ -27,8 +31,10 @@ pub mod decide;
 pub mod desired;
 pub mod explain;
 pub mod invariants;
+pub mod lease;
 pub mod plan;
 pub mod policy;
+pub mod reconcile;
 pub mod state;
 pub mod timing;
 pub mod view;

@@ -3,7 +3,7 @@
 
 use super::Engine;
 use crate::event::{Session, ToGate};
-use crate::reconcile::{Check, OrderKind};
+use coordination::reconcile::{Check, OrderKind};
 use crate::stack::{Gate, Pending};
 use model::{CoverEntry, GateReport, Millis, Moment, StackId, StepOutcome, TimedAck};
 use rpc::v1;

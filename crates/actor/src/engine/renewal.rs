@@ -1,9 +1,9 @@
 //! Registration and renewals.
 
 use super::Engine;
-use crate::epochs::StackEpochs;
+use coordination::reconcile::StackEpochs;
 use crate::event::Failure;
-use crate::lease::Taken;
+use coordination::lease::Taken;
 use model::{
     CoverKind, Grant, Incarnation, Millis, Moment, RegistrationAnswer, RenewRequest, RenewalNumber, StackId,
     TimedAck,

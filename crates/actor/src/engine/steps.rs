@@ -4,7 +4,7 @@ use super::{Engine, PERSIST_PAUSE};
 use crate::drivers::{DatabaseDriver, Detachment, Permit};
 use crate::epochs::EpochMap;
 use crate::event::{Event, Found, Generation};
-use crate::reconcile::{Action, Check, reconcile};
+use coordination::reconcile::{Action, Check, reconcile};
 use crate::stack::{Running, Stack};
 use model::{DesiredStack, Epoch, Instruction, Millis, Moment, SiteEpochs, StackId, StepKind, Timeline};
 use std::collections::BTreeSet;

@@ -172,7 +172,7 @@ fn a_takeover_from_a_site_that_nobody_streamed_from_needs_a_human() {
     }
     assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(2)));
     assert!(world.stack().is_closed());
-    assert!(crate::decide::holds(&world.state, &world.view, &chat(), world.now).contains(&model::Hold::NeedsConsent));
+    assert!(decide::holds(&world.state, &world.view, &chat(), world.now).contains(&model::Hold::NeedsConsent));
 }
 
 #[test]

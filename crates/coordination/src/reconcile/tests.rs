@@ -1,6 +1,7 @@
 //! What follows from each instruction, and what must not.
 
 use super::*;
+use std::vec;
 use model::{Containment, Lsn, Millis, Mode, StackId, Upstream};
 
 fn at(ms: u64) -> Moment {

@@ -7,7 +7,7 @@ use model::{
     Cover, CoverEntry, CoverKind, Deadline, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Millis, Moment,
     RegistrationAnswer, RenewalNumber, StackId,
 };
-use std::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Sends that are remembered at once. One every R and D = 6 R or more leave less than ten in
 /// flight; hurried ones come on top.

@@ -6,12 +6,30 @@
 //! as a primary asks [`LeaseView::permits`] here, the shell asks it again in the step that acts,
 //! and the gate a third time on its own deadline.
 
-use crate::epochs::StackEpochs;
 use model::{
     DatabaseReport, DatabaseRole, Deadline, DesiredStack, Epoch, GateReport, Instruction, Moment, SiteId,
     StepKind, StepOutcome, StepReport, Timeline, WalPosition,
 };
-use std::collections::BTreeSet;
+use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// What one stack's site must never go back behind: kept on disk by the actor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackEpochs {
+    /// Highest epoch seen.
+    pub highest: Epoch,
+    /// Highest epoch that is closed for this site.
+    pub closed: Epoch,
+}
+
+impl StackEpochs {
+    /// The higher of both, field by field; the closed one is always one that was seen.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        let closed = self.closed.max(other.closed);
+        Self { highest: self.highest.max(other.highest).max(closed), closed }
+    }
+}
 
 /// What this site holds of one stack's lease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
