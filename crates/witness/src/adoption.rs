@@ -8,7 +8,12 @@ use model::{DatabaseRole, GroupStatus, SiteId, SiteReport, StackId, SystemId};
 ///
 /// # Errors
 /// One English sentence or two.
-pub fn check(status: &GroupStatus, stack: &StackId, sites: &[SiteId], active: &SiteId) -> Result<Command, String> {
+pub fn check(
+    status: &GroupStatus,
+    stack: &StackId,
+    sites: &[SiteId],
+    active: &SiteId,
+) -> Result<Command, String> {
     let Some(view) = status.stacks.iter().find(|s| s.stack == *stack) else {
         return Err(format!("There is no stack {stack}; define it in every witness's configuration."));
     };
@@ -19,7 +24,8 @@ pub fn check(status: &GroupStatus, stack: &StackId, sites: &[SiteId], active: &S
         return Err(format!("Site {active} does not carry stack {stack}; name one of its sites."));
     }
     registered(status, sites)?;
-    let reports = sites.iter().map(|site| report(&view.reports, site, stack)).collect::<Result<Vec<_>, _>>()?;
+    let reports =
+        sites.iter().map(|site| report(&view.reports, site, stack)).collect::<Result<Vec<_>, _>>()?;
     let primary = the_primary(&reports, stack, active)?;
     let system_id = primary.database.system_id.ok_or_else(|| unknown(active, "its system identifier"))?;
     let timeline = primary.database.timeline.ok_or_else(|| unknown(active, "its timeline"))?;
@@ -34,11 +40,12 @@ fn unknown(site: &SiteId, what: &str) -> String {
 }
 
 fn registered(status: &GroupStatus, sites: &[SiteId]) -> Result<(), String> {
-    let lives = |site: &SiteId| {
-        status.sites.iter().any(|s| s.site == *site && s.incarnation.is_some() && !s.expired)
-    };
+    let lives =
+        |site: &SiteId| status.sites.iter().any(|s| s.site == *site && s.incarnation.is_some() && !s.expired);
     match sites.iter().find(|site| !lives(site)) {
-        Some(site) => Err(format!("The actor of {site} is not registered; start it (`tripoint actor`) and ask again.")),
+        Some(site) => {
+            Err(format!("The actor of {site} is not registered; start it (`tripoint actor`) and ask again."))
+        }
         None => Ok(()),
     }
 }
@@ -49,17 +56,26 @@ fn report<'a>(reports: &'a [SiteReport], site: &SiteId, stack: &StackId) -> Resu
         format!("The actor of {site} has reported nothing about {stack} yet; ask again in a few seconds.")
     })?;
     if report.gate.is_none() {
-        return Err(format!("No gate of {stack} is attached at {site}; run its PostgreSQL under `tripoint gate run`."));
+        return Err(format!(
+            "No gate of {stack} is attached at {site}; run its PostgreSQL under `tripoint gate run`."
+        ));
     }
     Ok(report)
 }
 
-fn the_primary<'a>(reports: &[&'a SiteReport], stack: &StackId, active: &SiteId) -> Result<&'a SiteReport, String> {
+fn the_primary<'a>(
+    reports: &[&'a SiteReport],
+    stack: &StackId,
+    active: &SiteId,
+) -> Result<&'a SiteReport, String> {
     let primaries: Vec<&SiteReport> =
         reports.iter().copied().filter(|r| r.database.role == DatabaseRole::Primary).collect();
     match primaries.as_slice() {
         [one] if one.site == *active => Ok(one),
-        [one] => Err(format!("The primary of {stack} is at {}, not at {active}; adopt it with --active {}.", one.site, one.site)),
+        [one] => Err(format!(
+            "The primary of {stack} is at {}, not at {active}; adopt it with --active {}.",
+            one.site, one.site
+        )),
         [] => Err(format!("No site reports a primary of {stack}; start the database of {active}.")),
         many => {
             let names: Vec<&str> = many.iter().map(|r| r.site.as_str()).collect();
@@ -75,7 +91,9 @@ fn streams(standby: &SiteReport, active: &SiteId, system_id: SystemId) -> Result
     let site = &standby.site;
     let database = &standby.database;
     if database.system_id.is_some_and(|id| id != system_id) {
-        return Err(format!("The database of {site} has another system identifier than that of {active}: make it a standby of {active} (pg_basebackup)."));
+        return Err(format!(
+            "The database of {site} has another system identifier than that of {active}: make it a standby of {active} (pg_basebackup)."
+        ));
     }
     let upstream = database.upstream.as_ref().filter(|u| u.streaming);
     let right = upstream.is_some_and(|u| u.site.as_ref().is_none_or(|s| s == active));

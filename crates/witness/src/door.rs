@@ -13,8 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What a caller without a quorum is told.
-pub const NO_QUORUM: &str =
-    "this witness reaches no majority of the group, so it cannot vouch for its state; ask with --stale to see what it last knew";
+pub const NO_QUORUM: &str = "this witness reaches no majority of the group, so it cannot vouch for its state; ask with --stale to see what it last knew";
 
 /// Cheap to clone; every handler has one.
 #[derive(Clone)]
@@ -62,9 +61,9 @@ impl Door {
     /// UNAVAILABLE: no leader here, nothing was proposed. DEADLINE_EXCEEDED: its fate is unknown.
     pub async fn propose(&self, command: Command, deadline: Millis) -> Result<(LogIndex, Outcome), Status> {
         self.consensus.propose(command, deadline).await.map_err(|error| match error {
-            ProposeError::NoLeader => Status::unavailable(
-                "this witness knows no leader at the moment; try the next witness",
-            ),
+            ProposeError::NoLeader => {
+                Status::unavailable("this witness knows no leader at the moment; try the next witness")
+            }
             ProposeError::Unknown => Status::deadline_exceeded(
                 "no answer in time: the command may have been committed or not; send it again",
             ),
@@ -122,7 +121,9 @@ impl Door {
     #[must_use]
     pub fn renew_every(&self) -> Millis {
         let state = self.state.borrow();
-        state.policy().map_or(self.config.policy.timing.values().renew_every, |p| p.timing.values().renew_every)
+        state
+            .policy()
+            .map_or(self.config.policy.timing.values().renew_every, |p| p.timing.values().renew_every)
     }
 }
 

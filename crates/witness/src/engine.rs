@@ -250,7 +250,9 @@ impl Engine {
 
     /// Until the next turn, if nothing else happens: exactly at the next horizon.
     fn wake_after(&self, now: Moment) -> Millis {
-        let idle = Millis(self.state.policy().unwrap_or(&self.config.policy).timing.values().renew_every.0 / TICKS_IN_R);
+        let idle = Millis(
+            self.state.policy().unwrap_or(&self.config.policy).timing.values().renew_every.0 / TICKS_IN_R,
+        );
         if self.leading_since.is_none() {
             return idle;
         }

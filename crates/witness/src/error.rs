@@ -27,7 +27,9 @@ pub enum Error {
     #[error("the consensus stopped: {0}; start the witness again")]
     ConsensusEnded(String),
     /// This witness applied the log to another result than the leader.
-    #[error("the state differs from the leader's at log index {index}: this witness must not go on; report it as a defect")]
+    #[error(
+        "the state differs from the leader's at log index {index}: this witness must not go on; report it as a defect"
+    )]
     Diverged {
         /// The digest's entry.
         index: LogIndex,

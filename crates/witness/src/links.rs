@@ -46,7 +46,14 @@ impl Links {
     }
 
     /// A site's witness answered a probe with what it knows.
-    pub fn answered(&self, site: &SiteId, round_trip: Millis, applied: LogIndex, reached: usize, now: Moment) {
+    pub fn answered(
+        &self,
+        site: &SiteId,
+        round_trip: Millis,
+        applied: LogIndex,
+        reached: usize,
+        now: Moment,
+    ) {
         let mut links = self.locked();
         let link = links.entry(site.clone()).or_default();
         link.witness = Some(now);

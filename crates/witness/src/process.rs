@@ -54,7 +54,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     };
     let engine =
         Engine::new(door.config.clone(), consensus.clone(), door.links.clone(), published, events_sender);
-    let sources = Sources { applied, events, leadership: consensus.watch_leadership(), stop: door.stop.clone() };
+    let sources =
+        Sources { applied, events, leadership: consensus.watch_leadership(), stop: door.stop.clone() };
     let (routes, health) = with_standard(service::routes(&door, consensus_service));
     service::set_serving(&health).await;
     let stopping = door.stop.clone().cancelled_owned();
@@ -82,7 +83,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
 /// The files' identity, if it is that of this very witness.
 fn identity(config: &Config) -> Result<Identity, Error> {
     let files = &config.tls;
-    let files = rpc::tls::TlsFiles { ca: files.ca.clone(), cert: files.certificate.clone(), key: files.key.clone() };
+    let files =
+        rpc::tls::TlsFiles { ca: files.ca.clone(), cert: files.certificate.clone(), key: files.key.clone() };
     let identity = Identity::load(&files)?;
     let own: PeerIdentity = identity.own();
     let right = own.group == config.group && own.role == Role::Witness && own.name == config.site.as_str();
@@ -96,12 +98,15 @@ fn identity(config: &Config) -> Result<Identity, Error> {
     }
     match config.site_of(config.node) {
         Some(site) if *site == config.site => Ok(identity),
-        _ => Err(Error::Config(format!("node {} of the members is not at site {}", config.node, config.site))),
+        _ => {
+            Err(Error::Config(format!("node {} of the members is not at site {}", config.node, config.site)))
+        }
     }
 }
 
 fn consensus_config(config: &Config) -> consensus::Config {
-    let member = |m: &crate::MemberConfig| (m.node, Member { site: m.site.clone(), address: m.address.clone() });
+    let member =
+        |m: &crate::MemberConfig| (m.node, Member { site: m.site.clone(), address: m.address.clone() });
     consensus::Config {
         data_directory: config.data_directory.clone(),
         group: config.group.clone(),

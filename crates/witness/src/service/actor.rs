@@ -53,7 +53,8 @@ impl Service {
 
     /// Hands reports on to the leader; a lost one is followed by the next.
     fn hand_on(&self, reports: Vec<v1::SiteReport>) {
-        let Some(channel) = self.door.other_leader().and_then(|leader| self.door.peers.witness(&leader)) else {
+        let Some(channel) = self.door.other_leader().and_then(|leader| self.door.peers.witness(&leader))
+        else {
             return;
         };
         tokio::spawn(async move {
@@ -112,7 +113,10 @@ impl v1::actor_server::Actor for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn report(&self, request: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
         let message = request.get_ref();
         let sites = message.reports.iter().map(|r| &r.site).chain(message.steps.iter().map(|s| &s.site));
         for site in sites {

@@ -47,7 +47,10 @@ impl Service {
 
 #[async_trait]
 impl v1::operator_server::Operator for Service {
-    async fn adopt(&self, request: Request<v1::AdoptRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
+    async fn adopt(
+        &self,
+        request: Request<v1::AdoptRequest>,
+    ) -> Result<Response<v1::OperatorResponse>, Status> {
         require(&request, &[Role::Operator])?;
         let request = request.into_inner();
         let stack: StackId = name("stack", &request.stack)?;
@@ -60,7 +63,10 @@ impl v1::operator_server::Operator for Service {
         self.commit(command, done).await
     }
 
-    async fn set_mode(&self, request: Request<v1::SetModeRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
+    async fn set_mode(
+        &self,
+        request: Request<v1::SetModeRequest>,
+    ) -> Result<Response<v1::OperatorResponse>, Status> {
         require(&request, &[Role::Operator])?;
         let request = request.into_inner();
         let stack: StackId = name("stack", &request.stack)?;
@@ -69,12 +75,17 @@ impl v1::operator_server::Operator for Service {
         self.commit(Command::SetMode { stack, mode }, done).await
     }
 
-    async fn attest(&self, request: Request<v1::AttestRequest>) -> Result<Response<v1::OperatorResponse>, Status> {
+    async fn attest(
+        &self,
+        request: Request<v1::AttestRequest>,
+    ) -> Result<Response<v1::OperatorResponse>, Status> {
         let person = require(&request, &[Role::Operator])?;
         let request = request.into_inner();
         let stack: StackId = name("stack", &request.stack)?;
         if request.reason.trim().is_empty() {
-            return Err(Status::invalid_argument("an attestation needs a reason: say how you know that the site is off"));
+            return Err(Status::invalid_argument(
+                "an attestation needs a reason: say how you know that the site is off",
+            ));
         }
         // Who attests is who the certificate says, whatever the request says.
         let command = Command::Attest {

@@ -3,8 +3,8 @@
 
 use super::{malformed, name};
 use crate::door::{Door, NO_QUORUM};
-use coordination::explain::event_text;
 use coordination::State;
+use coordination::explain::event_text;
 use model::{Event, GroupStatus, LogIndex, Millis, StackId};
 use rpc::client::within;
 use rpc::identity::Role;
@@ -114,7 +114,10 @@ impl v1::status_server::Status for Service {
 
     type EventsStream = Streamed<v1::EventResponse>;
 
-    async fn events(&self, request: Request<v1::EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {
+    async fn events(
+        &self,
+        request: Request<v1::EventsRequest>,
+    ) -> Result<Response<Self::EventsStream>, Status> {
         require(&request, &READERS)?;
         let v1::EventsRequest { from_index, follow } = request.into_inner();
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
@@ -122,7 +125,10 @@ impl v1::status_server::Status for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
         require(&request, &READERS)?;
         let again = was_handed_on(&request);
         let message = request.into_inner();
@@ -163,7 +169,12 @@ async fn watch(door: Door, pause: Duration, sender: mpsc::Sender<Result<v1::Stat
 }
 
 /// The audit log from an index on, as this witness has applied it.
-async fn events(door: Door, from: LogIndex, follow: bool, sender: mpsc::Sender<Result<v1::EventResponse, Status>>) {
+async fn events(
+    door: Door,
+    from: LogIndex,
+    follow: bool,
+    sender: mpsc::Sender<Result<v1::EventResponse, Status>>,
+) {
     // Best effort: without a quorum this witness shows what it knows.
     let _ = door.catch_up(LEADER_DEADLINE).await;
     let mut state = door.state.clone();

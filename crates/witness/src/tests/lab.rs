@@ -52,7 +52,8 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("tripoint-witness-").tempdir_in("/var/tmp").unwrap();
         let authority = Authority::create(dir.path(), GROUP, CA_DAYS, false).unwrap();
         // Held together, so that no port comes twice.
-        let ports: Vec<TcpListener> = SITES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<TcpListener> =
+            SITES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = SITES.iter().zip(&ports).map(|(s, l)| (site(s), l.local_addr().unwrap())).collect();
         drop(ports);
         let mut lab = Self { dir, authority, addresses, running: BTreeMap::new() };

@@ -75,7 +75,10 @@ async fn a_lost_site_is_replaced() {
     })
     .await;
     // The leader's seat leaves the active site.
-    lab.until(&site("dc2"), "the seat is elsewhere", |s| s.leader.as_ref().is_some_and(|l| *l != site("dc1"))).await;
+    lab.until(&site("dc2"), "the seat is elsewhere", |s| {
+        s.leader.as_ref().is_some_and(|l| *l != site("dc1"))
+    })
+    .await;
 
     dc1.abort();
     let after = lab
@@ -100,10 +103,11 @@ fn assert_order(events: &[Event]) {
     let detached = find("detachment", &|k| matches!(k, EventKind::Detached { .. }));
     let elected =
         find("election", &|k| matches!(k, EventKind::Elected { site, .. } if site.as_str() == "dc3"));
-    let verified = find("first write", &|k| {
-        matches!(k, EventKind::StepEnded { step: StepKind::VerifyWrite, .. })
-    });
-    assert!(expired.index < detached.index && detached.index < elected.index && elected.index < verified.index);
+    let verified =
+        find("first write", &|k| matches!(k, EventKind::StepEnded { step: StepKind::VerifyWrite, .. }));
+    assert!(
+        expired.index < detached.index && detached.index < elected.index && elected.index < verified.index
+    );
     let took = verified.at.0.saturating_sub(expired.at.0);
     assert!(took < 2_000, "{took} ms from the proof of the fence to the first write: {events:#?}");
 }

@@ -2,8 +2,8 @@
 
 use super::lab::{Lab, stack};
 use model::{
-    Containment, Cover, CoverKind, DatabaseReport, DatabaseRole, Desired, Epoch, GateReport, Grant, Incarnation,
-    Instruction, Lsn, Millis, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteId,
+    Containment, Cover, CoverKind, DatabaseReport, DatabaseRole, Desired, Epoch, GateReport, Grant,
+    Incarnation, Instruction, Lsn, Millis, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteId,
     SiteReport, StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline, Upstream, WalPosition,
 };
 use rpc::identity::Role;
@@ -122,7 +122,9 @@ impl Script {
                 let position = WalPosition { timeline: self.timeline, lsn: self.received };
                 self.step(StepKind::Promote, epoch, Some(position)).await;
             }
-            Instruction::Run { epoch, verify_due: true, .. } => self.step(StepKind::VerifyWrite, epoch, None).await,
+            Instruction::Run { epoch, verify_due: true, .. } => {
+                self.step(StepKind::VerifyWrite, epoch, None).await
+            }
             Instruction::Follow { site, epoch, timeline, report_due } => {
                 self.follows = Some(site);
                 self.timeline = timeline.unwrap_or(self.timeline);
@@ -164,7 +166,8 @@ impl Script {
     fn site_report(&self) -> SiteReport {
         let open = self.cover.of(&stack()).map(|entry| entry.epoch);
         let primary = self.follows.is_none() && (self.epoch == Epoch::NONE || open.is_some());
-        let replica = |name: &str| Replica { name: name.to_owned(), streaming: true, flushed: None, replayed: None };
+        let replica =
+            |name: &str| Replica { name: name.to_owned(), streaming: true, flushed: None, replayed: None };
         let upstream = self.follows.clone().map(|site| Upstream {
             site: Some(site),
             streaming: true,
