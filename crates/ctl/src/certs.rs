@@ -13,10 +13,14 @@ pub enum CertsCommand {
     #[command(after_help = "Example:\n  tripoint certs ca --group prod --dir ca")]
     Ca(CaArgs),
     /// Issue one certificate for a site's process or for a person
-    #[command(after_help = "Examples:\n  tripoint certs issue witness dc1 --ca ca --dir dc1\n  tripoint certs issue operator alice --ca ca --dir alice --days 90")]
+    #[command(
+        after_help = "Examples:\n  tripoint certs issue witness dc1 --ca ca --dir dc1\n  tripoint certs issue operator alice --ca ca --dir alice --days 90"
+    )]
     Issue(IssueArgs),
     /// Make a CA and the certificates of all processes of some sites, and one operator and viewer
-    #[command(after_help = "Example:\n  tripoint certs site-set --group prod --dir pki dc1 dc2 dc3\n\nMakes pki/ca, pki/dc1/{witness,actor,gate}.{pem,key}, ..., pki/operator and pki/viewer.")]
+    #[command(
+        after_help = "Example:\n  tripoint certs site-set --group prod --dir pki dc1 dc2 dc3\n\nMakes pki/ca, pki/dc1/{witness,actor,gate}.{pem,key}, ..., pki/operator and pki/viewer."
+    )]
     SiteSet(SetArgs),
 }
 
@@ -135,7 +139,13 @@ fn issue(args: &IssueArgs) -> Result<Vec<PathBuf>, CertsError> {
 }
 
 /// ROLE.pem, ROLE.key and ca.pem in `dir`.
-fn write(pair: &rpc::certs::Pair, role: Role, ca: &Path, dir: &Path, replace: bool) -> Result<Vec<PathBuf>, CertsError> {
+fn write(
+    pair: &rpc::certs::Pair,
+    role: Role,
+    ca: &Path,
+    dir: &Path,
+    replace: bool,
+) -> Result<Vec<PathBuf>, CertsError> {
     let at = |file: &Path| {
         let file = file.to_owned();
         move |source| CertsError::File { file, source }

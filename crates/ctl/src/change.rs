@@ -7,7 +7,9 @@ use rpc::v1;
 
 /// `tripoint adopt`.
 #[derive(Debug, Args)]
-#[command(after_help = "Refused unless every site with a database has registered, exactly one reports a primary\nand the others stream from it. Begins in mode observe.\n\nExample:\n  tripoint adopt --stack main --active dc1")]
+#[command(
+    after_help = "Refused unless every site with a database has registered, exactly one reports a primary\nand the others stream from it. Begins in mode observe.\n\nExample:\n  tripoint adopt --stack main --active dc1"
+)]
 pub struct AdoptArgs {
     /// The stack
     #[arg(long)]
@@ -22,7 +24,9 @@ pub struct AdoptArgs {
 
 /// `tripoint mode`.
 #[derive(Debug, Args)]
-#[command(after_help = "Modes:\n  auto     the group acts by itself; the active site's lease has a deadline\n  approve  the group prepares everything and waits for a human (not built yet)\n  observe  the group touches nothing and records what it would have done\n\nExample:\n  tripoint mode --stack main auto")]
+#[command(
+    after_help = "Modes:\n  auto     the group acts by itself; the active site's lease has a deadline\n  approve  the group prepares everything and waits for a human (not built yet)\n  observe  the group touches nothing and records what it would have done\n\nExample:\n  tripoint mode --stack main auto"
+)]
 pub struct ModeArgs {
     /// The stack
     #[arg(long)]

@@ -55,7 +55,9 @@ impl ConnectionArgs {
             let named = |address: &String| Witness { site: None, address: address.clone() };
             target.witnesses = self.witnesses.iter().map(named).collect();
         }
-        for (given, place) in [(&self.ca, &mut target.ca), (&self.cert, &mut target.cert), (&self.key, &mut target.key)] {
+        for (given, place) in
+            [(&self.ca, &mut target.ca), (&self.cert, &mut target.cert), (&self.key, &mut target.key)]
+        {
             if let Some(path) = given {
                 place.clone_from(path);
             }
@@ -147,7 +149,10 @@ impl Client {
         let place = |witness: &Witness| {
             let name = witness.site.as_ref().map(ToString::to_string);
             let expected = Expected { role: Role::Witness, name };
-            (witness.address.clone(), channel(&witness.address, &identity, expected, ChannelTiming::default()))
+            (
+                witness.address.clone(),
+                channel(&witness.address, &identity, expected, ChannelTiming::default()),
+            )
         };
         Ok(Self { places: target.witnesses.iter().map(place).collect() })
     }
@@ -204,8 +209,9 @@ impl Client {
 /// # Errors
 /// It can't be read: the witness is of another version.
 pub fn parse<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Failure> {
-    serde_json::from_str(json)
-        .map_err(|error| Failure::Refused(format!("the witness's answer can't be read ({error}); is it of another version?")))
+    serde_json::from_str(json).map_err(|error| {
+        Failure::Refused(format!("the witness's answer can't be read ({error}); is it of another version?"))
+    })
 }
 
 fn is_transient(status: &Status) -> bool {
@@ -213,7 +219,8 @@ fn is_transient(status: &Status) -> bool {
 }
 
 fn refused(status: &Status, tries: &[(String, String)]) -> Failure {
-    let before = if tries.is_empty() { "" } else { " (an earlier try had no answer: it may have had its effect)" };
+    let before =
+        if tries.is_empty() { "" } else { " (an earlier try had no answer: it may have had its effect)" };
     match status.code() {
         Code::FailedPrecondition | Code::InvalidArgument | Code::NotFound | Code::AlreadyExists => {
             Failure::Refused(format!("{}{before}", status.message()))
@@ -226,5 +233,8 @@ fn no_quorum(status: &GroupStatus, tries: &[(String, String)]) -> String {
     let reached = status.witnesses.iter().filter(|w| w.reachable || w.site == status.answered_by).count();
     let why = tries.first().map_or("", |(_, why)| why.as_str());
     let all = status.witnesses.len();
-    format!("the witness {} reaches {reached} of {all} witnesses, itself included ({why})", status.answered_by)
+    format!(
+        "the witness {} reaches {reached} of {all} witnesses, itself included ({why})",
+        status.answered_by
+    )
 }

@@ -6,7 +6,10 @@ use std::io::Write;
 pub fn line(text: &str) {
     let mut stdout = std::io::stdout().lock();
     // Nobody reads any more: that is the reader's choice.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
 }
 
 /// Prints a text as it is; ends the process quietly if nobody reads any more, as other

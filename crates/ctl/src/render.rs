@@ -3,8 +3,8 @@
 use crate::style::{Tone, WIDTH_DEFAULT, paint, wrap};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use model::{
-    CandidateView, DatabaseReport, DatabaseRole, GroupStatus, SiteId, SiteReport, SiteView, StackView, StepState,
-    TransitionView, Verdict,
+    CandidateView, DatabaseReport, DatabaseRole, GroupStatus, SiteId, SiteReport, SiteView, StackView,
+    StepState, TransitionView, Verdict,
 };
 use std::fmt::Write;
 
@@ -13,7 +13,8 @@ use std::fmt::Write;
 pub fn status(group: &GroupStatus, colour: bool) -> String {
     let mut text = String::new();
     if group.stale {
-        let note = format!("STALE: only what the witness {} knows by itself; it may be old.", group.answered_by);
+        let note =
+            format!("STALE: only what the witness {} knows by itself; it may be old.", group.answered_by);
         line(&mut text, &paint(&note, Tone::Bad, colour));
     }
     for sentence in &group.sentences {
@@ -179,8 +180,15 @@ fn witnesses(text: &mut String, group: &GroupStatus, colour: bool) {
 
 fn plain_table(colour: bool) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH_DEFAULT as u16);
-    if colour { table.enforce_styling() } else { table.force_no_tty() };
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH_DEFAULT as u16);
+    if colour {
+        table.enforce_styling()
+    } else {
+        table.force_no_tty()
+    };
     table
 }
 

@@ -16,7 +16,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// `tripoint status`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits 0 if the group answered, 4 if only one witness's own, perhaps old view could be had.\n\nExamples:\n  tripoint status\n  tripoint status --watch\n  tripoint status -o json | jq '.stacks[].active'")]
+#[command(
+    after_help = "Exits 0 if the group answered, 4 if only one witness's own, perhaps old view could be had.\n\nExamples:\n  tripoint status\n  tripoint status --watch\n  tripoint status -o json | jq '.stacks[].active'"
+)]
 pub struct StatusArgs {
     /// Show each change until interrupted
     #[arg(long, short)]

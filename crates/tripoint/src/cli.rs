@@ -103,7 +103,9 @@ pub struct ProcessArgs {
 #[derive(Debug, Subcommand)]
 pub enum GateCommand {
     /// Start the database and keep it to the lease; exits as it does
-    #[command(after_help = "Example:\n  tripoint gate run --config /etc/tripoint/gate.toml -- \\\n      /usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main")]
+    #[command(
+        after_help = "Example:\n  tripoint gate run --config /etc/tripoint/gate.toml -- \\\n      /usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main"
+    )]
     Run {
         /// The gate's TOML file
         #[arg(long, value_name = "FILE")]
@@ -137,7 +139,9 @@ pub enum ProfileName {
 
 /// `tripoint timing`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits 1 if a rule is broken.\n\nExamples:\n  tripoint timing\n  tripoint timing --profile metro\n  tripoint timing --config /etc/tripoint/witness.toml")]
+#[command(
+    after_help = "Exits 1 if a rule is broken.\n\nExamples:\n  tripoint timing\n  tripoint timing --profile metro\n  tripoint timing --config /etc/tripoint/witness.toml"
+)]
 pub struct TimingArgs {
     /// One profile; all three without it
     #[arg(long, value_enum)]

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Witness(args) => process::witness(&args.config, log),
         Command::Actor(args) => process::actor(&args.config, log),
-        Command::Gate { command: GateCommand::Run { config, command } } => process::gate(&config, command, log),
+        Command::Gate { command: GateCommand::Run { config, command } } => {
+            process::gate(&config, command, log)
+        }
         Command::Adopt(args) => operator::adopt(&args).into(),
         Command::Mode(args) => operator::mode(&args).into(),
         Command::StopAndElect(args) => operator::stop_and_elect(&args).into(),

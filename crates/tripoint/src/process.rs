@@ -94,7 +94,8 @@ fn serve(mut runtime: Builder, run: impl Future<Output = anyhow::Result<()>>) ->
 
 /// Completes at SIGTERM or SIGINT.
 pub async fn shutdown() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         error!("signals can't be watched: end this process with SIGKILL");
         return std::future::pending().await;

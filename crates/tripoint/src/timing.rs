@@ -62,7 +62,10 @@ fn rule_lines(text: &mut String, values: &TimingValues) -> bool {
 
 fn outage(text: &mut String, timing: &Timing) {
     let wait = timing.wait(timing.terms());
-    line(text, format_args!("\nW = (D + F)(1 + rho)/(1 - rho) = {wait}: the longest that a lost site may act"));
+    line(
+        text,
+        format_args!("\nW = (D + F)(1 + rho)/(1 - rho) = {wait}: the longest that a lost site may act"),
+    );
     line(text, format_args!("Suspicion after {} without a renewal.", timing.suspect_after()));
     text.push_str("\nWorst outage of a lost site, asynchronous replication, fenced by time\n");
     for term in timing.outage_by_time() {

@@ -103,7 +103,8 @@ fn database(section: Section<'_>) -> Option<DatabaseConfig> {
     let user = section.text_opt("user").map_or_else(|| "tripoint".to_owned(), |t| t.value);
     let dbname = section.text_opt("dbname").map_or_else(|| "tripoint".to_owned(), |t| t.value);
     let password = section.path_opt("password_file");
-    let application_name = section.text_opt("application_name").map_or_else(|| "tripoint-actor".to_owned(), |t| t.value);
+    let application_name =
+        section.text_opt("application_name").map_or_else(|| "tripoint-actor".to_owned(), |t| t.value);
     if let Some(file) = &password
         && let Err(error) = std::fs::read_to_string(&file.value)
     {
@@ -134,7 +135,12 @@ pub fn port(section: &Section<'_>) -> Option<u16> {
         Ok(port) if port > 0 => Some(port),
         _ => {
             let title = format!("`{}` = {} is no port", section.full("port"), number.value);
-            section.fault(number.span, title, "not from 1 to 65535", "write the port that PostgreSQL listens on");
+            section.fault(
+                number.span,
+                title,
+                "not from 1 to 65535",
+                "write the port that PostgreSQL listens on",
+            );
             None
         }
     }
@@ -145,7 +151,9 @@ fn conninfo(table: &Section<'_>, own: Option<&SiteId>) -> BTreeMap<SiteId, Strin
     for (key, text) in table.entries() {
         let Located { value: name, span } = key;
         match SiteId::new(&name) {
-            Err(error) => table.fault(span, format!("{name:?} is no site"), error.to_string(), "write the site's name"),
+            Err(error) => {
+                table.fault(span, format!("{name:?} is no site"), error.to_string(), "write the site's name")
+            }
             Ok(site) if Some(&site) == own => table.fault(
                 span,
                 format!("a connection string to the own site {site}"),

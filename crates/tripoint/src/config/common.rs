@@ -70,8 +70,10 @@ pub fn tls(root: &Section<'_>, wanted: &[Role]) -> Option<(TlsPaths, PeerIdentit
         Ok(identity) => identity.own(),
         Err(error) => {
             let text = error.to_string();
-            let place = [&key, &cert, &ca].into_iter().find(|p| text.starts_with(&*p.value.to_string_lossy()));
-            let (title, remedy) = text.split_once("; ").unwrap_or((&text, "`tripoint certs issue --help` says how to make it"));
+            let place =
+                [&key, &cert, &ca].into_iter().find(|p| text.starts_with(&*p.value.to_string_lossy()));
+            let (title, remedy) =
+                text.split_once("; ").unwrap_or((&text, "`tripoint certs issue --help` says how to make it"));
             section.fault(place.unwrap_or(&cert).span.clone(), title, "this file", remedy);
             section.finish();
             return None;
@@ -132,7 +134,12 @@ pub fn once(
     what: &str,
 ) {
     if seen.contains_key(&value) {
-        root.fault(span, format!("the {what} {value} is there twice"), "again", format!("every {what} stands once"));
+        root.fault(
+            span,
+            format!("the {what} {value} is there twice"),
+            "again",
+            format!("every {what} stands once"),
+        );
     } else {
         seen.insert(value, span);
     }

@@ -68,7 +68,10 @@ pub fn read(root: &Section<'_>) -> Option<GateFile> {
             kernel_timer,
             role_endpoint: role_endpoint.map(|l| l.value),
             include_file: database.include_file,
-            terms: GrantTerms { lease_duration: values.lease_duration, fence_deadline: values.fence_deadline },
+            terms: GrantTerms {
+                lease_duration: values.lease_duration,
+                fence_deadline: values.fence_deadline,
+            },
         },
     })
 }

@@ -117,7 +117,10 @@ pub fn durations(path: &Path, colour: bool) -> Result<coordination::timing::Timi
 fn source(path: &Path) -> Result<String, Unusable> {
     std::fs::read_to_string(path).map_err(|error| {
         let why = common::plain(&error);
-        Unusable(format!("error: {} can't be read: {why}\nhelp: give --config the path of a TOML file", path.display()))
+        Unusable(format!(
+            "error: {} can't be read: {why}\nhelp: give --config the path of a TOML file",
+            path.display()
+        ))
     })
 }
 

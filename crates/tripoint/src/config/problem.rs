@@ -23,7 +23,12 @@ pub struct Problem {
 
 impl Problem {
     /// A fault at `span`.
-    pub fn new(span: Range<usize>, title: impl Into<String>, label: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn new(
+        span: Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { span, title: title.into(), label: label.into(), remedy: remedy.into() }
     }
 }

@@ -59,7 +59,13 @@ impl<'d> Section<'d> {
     }
 
     /// Notes a fault of a value that was read.
-    pub fn fault(&self, span: Range<usize>, title: impl Into<String>, label: impl Into<String>, remedy: impl Into<String>) {
+    pub fn fault(
+        &self,
+        span: Range<usize>,
+        title: impl Into<String>,
+        label: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.problem(Problem::new(span, title, label, remedy));
     }
 
@@ -183,7 +189,8 @@ impl<'d> Section<'d> {
     /// A number that is not negative, if it is there.
     pub fn number_opt(&self, key: &'static str) -> Option<Located<u64>> {
         let value = self.get(key)?;
-        let parsed = value.get_ref().as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
+        let parsed =
+            value.get_ref().as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
         if parsed.is_none() {
             self.wrong_type(key, value, "a whole number that is not negative");
         }
@@ -236,7 +243,12 @@ impl<'d> Section<'d> {
     pub fn table(&self, key: &'static str, contents: &str) -> Option<Self> {
         if !self.has(key) {
             let title = format!("the table [{}] is missing", self.full(key));
-            self.fault(self.span(), title, "expected in this file", format!("add [{}] with {contents}", self.full(key)));
+            self.fault(
+                self.span(),
+                title,
+                "expected in this file",
+                format!("add [{}] with {contents}", self.full(key)),
+            );
         }
         self.table_opt(key)
     }
@@ -281,7 +293,12 @@ impl<'d> Section<'d> {
                 Some(near) => format!("did you mean `{near}`? Known here: {list}"),
                 None => format!("remove it. Known here: {list}"),
             };
-            self.fault(key.span(), format!("unknown key `{}`", self.full(text)), "not a key of this table", remedy);
+            self.fault(
+                key.span(),
+                format!("unknown key `{}`", self.full(text)),
+                "not a key of this table",
+                remedy,
+            );
         }
     }
 }
@@ -314,7 +331,11 @@ fn host_and_port(text: &str) -> Result<String, String> {
 pub fn millis(text: &str) -> Result<Millis, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let whole = Duration::from_millis(u64::try_from(duration.as_millis()).map_err(|_| "too long")?);
-    if whole == duration { Ok(Millis(whole.as_millis() as u64)) } else { Err("finer than a millisecond".to_owned()) }
+    if whole == duration {
+        Ok(Millis(whole.as_millis() as u64))
+    } else {
+        Err("finer than a millisecond".to_owned())
+    }
 }
 
 /// The known key that a mistyped one is most like, if one is near enough.

@@ -30,7 +30,8 @@ fn said(file: &Path, place: &Path) -> String {
     let source = std::fs::read_to_string(file).expect("a test file");
     let source = source.replace("@DIR@", &place.display().to_string());
     let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-    let host = if name == "gate-no-containment.toml" { no_containment } else { |_: &::gate::Config| Vec::new() };
+    let host =
+        if name == "gate-no-containment.toml" { no_containment } else { |_: &::gate::Config| Vec::new() };
     let text = match check(&source, None, host) {
         Ok(config) => format!("ok, for {}\n", config.owner()),
         Err(problems) => render(Path::new(&name), &source, &problems, false),
@@ -95,7 +96,9 @@ fn the_examples_in_deploy_are_good() {
         let source = std::fs::read_to_string(deploy.join(format!("{name}.toml"))).expect("an example");
         let pki = place.path().join("pki").join(owner).display().to_string();
         let state = place.path().join("state").display().to_string();
-        let here = source.replace("\"/etc/tripoint/", &format!("\"{pki}/")).replace("/var/lib/tripoint/", &format!("{state}/"));
+        let here = source
+            .replace("\"/etc/tripoint/", &format!("\"{pki}/"))
+            .replace("/var/lib/tripoint/", &format!("{state}/"));
         let judged = check(&here, None, |_| Vec::new());
         assert!(judged.is_ok(), "{}", render(Path::new(name), &here, &judged.expect_err("faults"), false));
     }

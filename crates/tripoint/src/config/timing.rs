@@ -146,14 +146,25 @@ const fn involved(rule: TimingRule) -> &'static [&'static str] {
         TimingRule::SuspicionBeforeExpiry => {
             &["detect.after", "lease.duration", "lease.renew_every", "measured.rtt_p99"]
         }
-        TimingRule::LeaderChangeCostsNoLease => {
-            &["raft.election_max", "lease.duration", "lease.renew_every", "raft.heartbeat", "measured.rtt_p99"]
-        }
+        TimingRule::LeaderChangeCostsNoLease => &[
+            "raft.election_max",
+            "lease.duration",
+            "lease.renew_every",
+            "raft.heartbeat",
+            "measured.rtt_p99",
+        ],
         TimingRule::ElectionAboveRoundTrip => &["raft.election_min", "measured.rtt_p99"],
         TimingRule::ElectionOrder => &["raft.election_min", "raft.election_max", "raft.heartbeat"],
         TimingRule::Positive => &[
-            "lease.duration", "lease.renew_every", "fence.deadline", "detect.after", "clock.max_drift",
-            "raft.heartbeat", "raft.election_min", "raft.election_max", "measured.rtt_p99",
+            "lease.duration",
+            "lease.renew_every",
+            "fence.deadline",
+            "detect.after",
+            "clock.max_drift",
+            "raft.heartbeat",
+            "raft.election_min",
+            "raft.election_max",
+            "measured.rtt_p99",
         ],
     }
 }

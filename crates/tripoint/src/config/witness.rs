@@ -80,7 +80,16 @@ impl Member {
         }
         let node_span = section.span_of("node");
         section.finish();
-        Some(Self { name: name?, node: node.map(|n| n.value), node_span, has_witness, witness, has_actor, actor, public })
+        Some(Self {
+            name: name?,
+            node: node.map(|n| n.value),
+            node_span,
+            has_witness,
+            witness,
+            has_actor,
+            actor,
+            public,
+        })
     }
 
     fn member(&self) -> Option<MemberConfig> {
@@ -158,7 +167,9 @@ fn stacks(root: &Section<'_>, sites: &[Member]) -> Vec<StackConfig> {
         for text in &carried {
             match sites.iter().find(|s| s.name.value.as_str() == text.value && s.has_actor) {
                 Some(site) if !own.contains(&site.name.value) => own.push(site.name.value.clone()),
-                Some(_) => section.fault(text.span.clone(), "a site is listed twice", "again", "remove one of them"),
+                Some(_) => {
+                    section.fault(text.span.clone(), "a site is listed twice", "again", "remove one of them")
+                }
                 None => section.fault(
                     text.span.clone(),
                     format!("{:?} is no site with an actor", text.value),
@@ -192,12 +203,16 @@ fn policy(root: &Section<'_>) -> Option<Policy> {
         timing::set(&mut policy.cooldown, section.duration_opt("cooldown"));
         timing::set(&mut policy.window, section.duration_opt("window"));
         timing::set(&mut policy.promote_deadline, section.duration_opt("promote_deadline"));
-        for (key, target) in [("revision", &mut policy.revision), ("max_lag_bytes", &mut policy.max_lag_bytes)] {
+        for (key, target) in
+            [("revision", &mut policy.revision), ("max_lag_bytes", &mut policy.max_lag_bytes)]
+        {
             if let Some(number) = section.number_opt(key) {
                 *target = number.value;
             }
         }
-        for (key, target) in [("max_failovers", &mut policy.failovers_max), ("max_attempts", &mut policy.attempts_max)] {
+        for (key, target) in
+            [("max_failovers", &mut policy.failovers_max), ("max_attempts", &mut policy.attempts_max)]
+        {
             if let Some(number) = section.number_opt(key) {
                 *target = u32::try_from(number.value).unwrap_or(u32::MAX);
             }

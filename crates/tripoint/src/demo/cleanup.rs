@@ -21,7 +21,10 @@ impl Cleanup {
     pub fn claim(dir: PathBuf, prefix: Option<String>) -> anyhow::Result<Self> {
         let taken = std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
         if taken {
-            bail!("{} is not empty; choose another directory, or end a demo there with --stop", dir.display());
+            bail!(
+                "{} is not empty; choose another directory, or end a demo there with --stop",
+                dir.display()
+            );
         }
         super::layout::make(&dir, 0o755)?;
         std::fs::write(dir.join(MARKER_FILE), prefix.as_deref().unwrap_or_default())?;

@@ -1,7 +1,7 @@
 //! The three copies of the database as they are before Tripoint comes: a primary at dc1 and two
 //! standbys made from it.
 
-use super::layout::{Layout, Site, own, make};
+use super::layout::{Layout, Site, make, own};
 use super::postgres::Postgres;
 use super::processes::{command, server_arguments};
 use anyhow::bail;
@@ -17,7 +17,13 @@ pub async fn make_copies(layout: &Layout, postgres: &Postgres) -> anyhow::Result
         own(&site.data(), postgres)?;
     }
     let data = primary.data().display().to_string();
-    run(primary, postgres, "initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k", "-N"]).await?;
+    run(
+        primary,
+        postgres,
+        "initdb",
+        &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-k"],
+    )
+    .await?;
     let options = server_arguments(primary)[2..].join(" ");
     let log = primary.socket().join("setup.log").display().to_string();
     run(primary, postgres, "pg_ctl", &["-D", &data, "-o", &options, "-l", &log, "-w", "start"]).await?;
@@ -36,7 +42,8 @@ async fn fill(layout: &Layout, primary: &Site, standbys: &[Site], postgres: &Pos
     for site in standbys {
         let data = site.data().display().to_string();
         let from = format!("host={} port={} user=replicator", primary.address, layout.database_port());
-        run(site, postgres, "pg_basebackup", &["-D", &data, "-d", &from, "-c", "fast", "-X", "stream", "-N"]).await?;
+        run(site, postgres, "pg_basebackup", &["-D", &data, "-d", &from, "-c", "fast", "-X", "stream"])
+            .await?;
         let signal = site.data().join("standby.signal");
         std::fs::write(&signal, "")?;
         own(&signal, postgres)?;
@@ -45,10 +52,31 @@ async fn fill(layout: &Layout, primary: &Site, standbys: &[Site], postgres: &Pos
 }
 
 /// Runs SQL as the superuser, by the Unix socket.
-pub async fn sql(layout: &Layout, site: &Site, postgres: &Postgres, database: &str, text: &str) -> anyhow::Result<()> {
+pub async fn sql(
+    layout: &Layout,
+    site: &Site,
+    postgres: &Postgres,
+    database: &str,
+    text: &str,
+) -> anyhow::Result<()> {
     let socket = site.socket().display().to_string();
     let port = layout.database_port().to_string();
-    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", &socket, "-p", &port, "-U", "postgres", "-d", database, "-c", text];
+    let arguments = [
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        &socket,
+        "-p",
+        &port,
+        "-U",
+        "postgres",
+        "-d",
+        database,
+        "-c",
+        text,
+    ];
     run(site, postgres, "psql", &arguments).await
 }
 

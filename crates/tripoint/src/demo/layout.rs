@@ -201,7 +201,10 @@ impl Layout {
         text.push_str(&self.tls(&site.name, "actor"));
         text.push_str(&self.witness_tables());
         add(&mut text, format_args!("\n[[stack]]\nname = \"{STACK}\"\n\n[stack.database]\n"));
-        add(&mut text, format_args!("host = \"{}\"\nport = {}\n", site.socket().display(), self.database_port()));
+        add(
+            &mut text,
+            format_args!("host = \"{}\"\nport = {}\n", site.socket().display(), self.database_port()),
+        );
         text.push_str("user = \"tripoint\"\ndbname = \"tripoint\"\n\n[stack.primary_conninfo]\n");
         for other in self.sites.iter().filter(|other| other.name != site.name) {
             add(&mut text, format_args!("{} = \"{}\"\n", other.name, self.conninfo(site, other)));
@@ -211,7 +214,10 @@ impl Layout {
 
     fn gate_toml(&self, site: &Site, postgres: &Postgres) -> String {
         let mut text = self.head("gate", site);
-        add(&mut text, format_args!("stack = \"{STACK}\"\nactor = \"{}:{}\"\n", site.address, self.actor_port()));
+        add(
+            &mut text,
+            format_args!("stack = \"{STACK}\"\nactor = \"{}:{}\"\n", site.address, self.actor_port()),
+        );
         add(&mut text, format_args!("role_endpoint = \"{}:{}\"\n", site.address, self.role_port()));
         // On loopback the kernel lease would put a table into the machine's own firewall.
         let kernel_lease = if site.namespace.is_some() { "auto" } else { "off" };
@@ -230,7 +236,10 @@ impl Layout {
         let mut text = String::new();
         for site in &self.sites {
             let address = format!("{}:{}", site.address, self.witness_port());
-            add(&mut text, format_args!("\n[[witness]]\nsite = \"{}\"\naddress = \"{address}\"\n", site.name));
+            add(
+                &mut text,
+                format_args!("\n[[witness]]\nsite = \"{}\"\naddress = \"{address}\"\n", site.name),
+            );
         }
         text
     }
@@ -241,7 +250,10 @@ impl Layout {
 
     fn postgresql_conf_text(&self, site: &Site) -> String {
         let mut text = String::from("# Of the Tripoint demo. The gate's settings come last.\n");
-        add(&mut text, format_args!("listen_addresses = '{}'\nport = {}\n", site.address, self.database_port()));
+        add(
+            &mut text,
+            format_args!("listen_addresses = '{}'\nport = {}\n", site.address, self.database_port()),
+        );
         add(&mut text, format_args!("unix_socket_directories = '{}'\n", site.socket().display()));
         add(&mut text, format_args!("hba_file = '{}'\n", site.dir.join("pg_hba.conf").display()));
         text.push_str(
@@ -290,7 +302,8 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 /// The first port of a run of ports that is free at every site's address.
 fn free_port(sites: &[Site]) -> anyhow::Result<u16> {
     let free = |port: u16| {
-        let addresses = sites.iter().filter_map(|site| format!("{}:{port}", site.address).parse::<SocketAddr>().ok());
+        let addresses =
+            sites.iter().filter_map(|site| format!("{}:{port}", site.address).parse::<SocketAddr>().ok());
         addresses.map(TcpListener::bind).all(|bound| bound.is_ok())
     };
     for step in 0..PORT_TRIES {

@@ -94,7 +94,8 @@ impl Writer {
         let acknowledged: BTreeSet<u64> = self.seen().iter().map(|a| a.id).collect();
         let place = self.config.places.iter().find(|p| p.site == place);
         let place = place.ok_or_else(|| anyhow::anyhow!("the writer does not know that site"))?;
-        let kept: BTreeSet<u64> = writer::rows_kept(&self.config, place).await.map_err(anyhow::Error::msg)?.into_iter().collect();
+        let kept: BTreeSet<u64> =
+            writer::rows_kept(&self.config, place).await.map_err(anyhow::Error::msg)?.into_iter().collect();
         let lost: Vec<u64> = acknowledged.difference(&kept).copied().collect();
         Ok(Tally { acknowledged: acknowledged.len(), lost })
     }

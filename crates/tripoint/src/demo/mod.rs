@@ -11,10 +11,12 @@ mod postgres;
 mod processes;
 mod scenario;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use crate::telemetry::{self, LogFormat};
-use cleanup::Cleanup;
 use clap::{Args, ValueEnum};
+use cleanup::Cleanup;
 use coordination::Timing;
 use coordination::timing::Profile;
 use ctl::Exit;
@@ -29,7 +31,9 @@ use std::path::PathBuf;
 
 /// `tripoint demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "Runs unattended. Exits 0 if everything went as promised, 1 if not.\n\nExamples:\n  tripoint demo\n  tripoint demo --scenario witness-loss --profile fast\n  tripoint demo --keep")]
+#[command(
+    after_help = "Runs unattended. Exits 0 if everything went as promised, 1 if not.\n\nExamples:\n  tripoint demo\n  tripoint demo --scenario witness-loss --profile fast\n  tripoint demo --keep"
+)]
 pub struct DemoArgs {
     /// What is broken
     #[arg(long, value_enum, default_value_t = Scenario::SiteLoss)]
@@ -123,7 +127,8 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<bool> {
     heading("Preparations");
     let postgres = postgres::find_or_install(args.yes)?;
     step(&format!("PostgreSQL {} in {}", postgres.version, postgres.bin.display()));
-    let prefix = (args.scenario == Scenario::Partition).then(|| format!("tripoint-demo{}", std::process::id()));
+    let prefix =
+        (args.scenario == Scenario::Partition).then(|| format!("tripoint-demo{}", std::process::id()));
     let profile = Profile::from(args.profile);
     let timing = Timing::new(profile.values()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let default = || PathBuf::from(format!("/var/tmp/tripoint-demo-{}", std::process::id()));

@@ -108,7 +108,11 @@ impl Story {
             let renewed = status.sites.iter().find(|s| s.site.as_str() == lost).and_then(|s| s.renewed_ago);
             let Some(at) = renewed.and_then(|ago| seen.checked_sub(ago.into())) else { continue };
             if seen.duration_since(at) > SILENCE {
-                self.fault.tell(at, &format!("the last renewal of {lost} was applied; silence since then"), Tone::Watch);
+                self.fault.tell(
+                    at,
+                    &format!("the last renewal of {lost} was applied; silence since then"),
+                    Tone::Watch,
+                );
                 return;
             }
         }

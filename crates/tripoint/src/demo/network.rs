@@ -12,10 +12,13 @@ use std::process::{Command, Stdio};
 /// Checks that namespaces can be had here.
 pub fn prepare(yes: bool) -> anyhow::Result<()> {
     if !nix::unistd::Uid::effective().is_root() {
-        bail!("the scenario `partition` uses network namespaces and needs root. Run it as root, or choose another");
+        bail!(
+            "the scenario `partition` uses network namespaces and needs root. Run it as root, or choose another"
+        );
     }
     for (program, package) in [("ip", "iproute2"), ("nft", "nftables")] {
-        if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists()) {
+        if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists())
+        {
             install(program, &[package], yes)?;
         }
     }
@@ -54,7 +57,8 @@ pub fn down(prefix: &str) {
 
 /// Moves this thread, and all that it starts from now on, into a namespace.
 pub fn enter(namespace: &str) -> anyhow::Result<()> {
-    let file = File::open(format!("/run/netns/{namespace}")).with_context(|| format!("no namespace {namespace}"))?;
+    let file =
+        File::open(format!("/run/netns/{namespace}")).with_context(|| format!("no namespace {namespace}"))?;
     setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("{namespace} can't be entered"))
 }
 
@@ -62,7 +66,11 @@ pub fn enter(namespace: &str) -> anyhow::Result<()> {
 /// silence as with a real cut.
 pub fn cut(prefix: &str, site: usize) -> anyhow::Result<()> {
     for n in 1..=SITES {
-        let rule = if n == site { "iifname \"eth0\" drop".to_owned() } else { format!("ip saddr 10.77.{site}.0/24 drop") };
+        let rule = if n == site {
+            "iifname \"eth0\" drop".to_owned()
+        } else {
+            format!("ip saddr 10.77.{site}.0/24 drop")
+        };
         let namespace = format!("{prefix}-dc{n}");
         let chain = format!("type filter hook input priority -20;\n{rule}\n");
         let table = format!("table inet demo_cut {{\nchain input {{\n{chain}}}\n}}\n");

@@ -27,7 +27,8 @@ pub fn find_or_install(yes: bool) -> anyhow::Result<Postgres> {
     if newest().is_none() {
         install("PostgreSQL", &["postgresql"], yes)?;
     }
-    let bin = newest().context("no PostgreSQL server under /usr/lib/postgresql/*/bin, even after the installation")?;
+    let bin = newest()
+        .context("no PostgreSQL server under /usr/lib/postgresql/*/bin, even after the installation")?;
     let output = Command::new(bin.join("postgres")).arg("--version").output()?;
     let version = String::from_utf8_lossy(&output.stdout).trim().replace("postgres (PostgreSQL) ", "");
     Ok(Postgres { bin, version, user: user()? })
@@ -65,12 +66,17 @@ fn complete(bin: &Path) -> bool {
 pub fn install(what: &str, packages: &[&str], yes: bool) -> anyhow::Result<()> {
     let list = packages.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("{what} is needed and not there. Install it with your system's package manager, then run this again");
+        bail!(
+            "{what} is needed and not there. Install it with your system's package manager, then run this again"
+        );
     }
     if !Uid::effective().is_root() {
         bail!("{what} is needed and not there. Install it: sudo apt-get install {list}");
     }
-    if !yes && std::io::stdin().is_terminal() && !agreed(&format!("{what} is not there. Install {list} with apt-get?")) {
+    if !yes
+        && std::io::stdin().is_terminal()
+        && !agreed(&format!("{what} is not there. Install {list} with apt-get?"))
+    {
         bail!("{what} is needed. Install it: apt-get install {list}");
     }
     super::narrate::step(&format!("installing {list} with apt-get ..."));

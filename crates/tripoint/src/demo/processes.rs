@@ -83,7 +83,8 @@ impl Processes {
     pub fn kill(&self, site: &Site, role: &str) -> anyhow::Result<()> {
         let name = format!("{} {role}", site.name);
         let mut children = self.children();
-        let at = children.iter().position(|(n, _)| *n == name).with_context(|| format!("{name} does not run"))?;
+        let at =
+            children.iter().position(|(n, _)| *n == name).with_context(|| format!("{name} does not run"))?;
         let (_, mut child) = children.remove(at);
         // Under nsenter too the child is the process itself: nsenter replaces itself.
         child.kill()?;
@@ -181,7 +182,9 @@ impl Cgroups {
 
     fn remove(&self) {
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        let Some(root) = mounts.lines().find(|line| line.contains(" cgroup2 ")).and_then(|l| l.split(' ').nth(1)) else {
+        let Some(root) =
+            mounts.lines().find(|line| line.contains(" cgroup2 ")).and_then(|l| l.split(' ').nth(1))
+        else {
             return;
         };
         for parent in &self.parents {

@@ -69,7 +69,10 @@ impl Verdict {
             out::line(&format!("  {name:<44} {value}"));
         }
         for fault in &self.faults {
-            out::line(&format!("  {}", paint(&format!("not as promised: {fault}"), Tone::Bad, colour_on_stdout())));
+            out::line(&format!(
+                "  {}",
+                paint(&format!("not as promised: {fault}"), Tone::Bad, colour_on_stdout())
+            ));
         }
         let well = self.faults.is_empty();
         let (word, tone) = if well { ("PASS", Tone::Good) } else { ("FAIL", Tone::Bad) };
@@ -116,9 +119,18 @@ async fn partition(running: &Running) -> anyhow::Result<Verdict> {
     let first = running.writer.first_elsewhere(&site, fault.at).context("no write at the new site")?;
     let last = inner.last().context("no write inside")?;
     fault.tell_row("(looking back) inside the cut-off site: last", &last);
-    verdict.row("last write acknowledged inside, before that", format!("{:.3} s", (first.at - last.at.min(first.at)).as_secs_f64()));
-    verdict.must(last.at < first.at, format!("{site} acknowledged a write after {} did: two writers", first.site));
-    verdict.must(last.at > fault.at, "the client inside wrote nothing after the cut: the trial shows nothing".to_owned());
+    verdict.row(
+        "last write acknowledged inside, before that",
+        format!("{:.3} s", (first.at - last.at.min(first.at)).as_secs_f64()),
+    );
+    verdict.must(
+        last.at < first.at,
+        format!("{site} acknowledged a write after {} did: two writers", first.site),
+    );
+    verdict.must(
+        last.at > fault.at,
+        "the client inside wrote nothing after the cut: the trial shows nothing".to_owned(),
+    );
     verdict.tally(&inner.lost_elsewhere(&running.layout, &first.site).await?, " inside");
     verdict.row("", "asynchronous replication: nothing was shipped after the cut");
     Ok(verdict)
@@ -142,7 +154,13 @@ fn inside(writer: Writer, namespace: String) -> anyhow::Result<tokio::sync::ones
 }
 
 /// Waits for another site to take over, and judges it.
-async fn taken_over(running: &Running, fault: &Fault, story: &Story, site: &str, writer: &Writer) -> anyhow::Result<Verdict> {
+async fn taken_over(
+    running: &Running,
+    fault: &Fault,
+    story: &Story,
+    site: &str,
+    writer: &Writer,
+) -> anyhow::Result<Verdict> {
     if let Some(last) = writer.acknowledged().into_iter().rfind(|a| a.site == *site) {
         fault.tell_row("last", &last);
     }
@@ -155,11 +173,15 @@ async fn taken_over(running: &Running, fault: &Fault, story: &Story, site: &str,
     .await?;
     sleep(AFTERMATH).await;
     let mut verdict = Verdict::default();
-    let last = writer.acknowledged().into_iter().rfind(|a| a.at < first.at).context("no write before the fault")?;
+    let last =
+        writer.acknowledged().into_iter().rfind(|a| a.at < first.at).context("no write before the fault")?;
     let outage = first.at.duration_since(last.at);
     let promised = Duration::from(running.timing.outage_by_time_max());
     verdict.row("new active site", first.site.clone());
-    verdict.row("outage seen by the client", format!("{:.3} s (at most {:.3} s follows)", outage.as_secs_f64(), promised.as_secs_f64()));
+    verdict.row(
+        "outage seen by the client",
+        format!("{:.3} s (at most {:.3} s follows)", outage.as_secs_f64(), promised.as_secs_f64()),
+    );
     verdict.must(outage <= promised + OUTAGE_SLACK, format!("an outage of {:.3} s", outage.as_secs_f64()));
     if let Some(fenced) = story.when(|kind| matches!(kind, EventKind::Fenced { .. })) {
         let write = first.at.duration_since(fault.at).as_secs_f64();
@@ -189,7 +211,8 @@ async fn postgres_crash(running: &Running) -> anyhow::Result<Verdict> {
     nix::sys::signal::kill(postmaster, nix::sys::signal::Signal::SIGKILL)?;
     fault.tell_now(&format!("postmaster of {site} killed (pid {postmaster})"), Tone::Bad);
     let writer = &running.writer;
-    let again = || writer.last().filter(|a| a.at > fault.at + LOOK_PAUSE && writer.gap_longest(fault.at).1 < a.at);
+    let again =
+        || writer.last().filter(|a| a.at > fault.at + LOOK_PAUSE && writer.gap_longest(fault.at).1 < a.at);
     until("rows are acknowledged again", || async {
         again().is_some() && processes::postmaster(&running.layout, &site).is_ok_and(|pid| pid != postmaster)
     })
@@ -209,7 +232,8 @@ async fn postgres_crash(running: &Running) -> anyhow::Result<Verdict> {
 async fn witness_loss(running: &Running) -> anyhow::Result<Verdict> {
     let (site, before) = active(running).await?;
     let leader = before.leader.as_ref().context("no leader")?.to_string();
-    let other = running.layout.sites.iter().find(|s| s.name != leader).context("no other witness")?.name.clone();
+    let other =
+        running.layout.sites.iter().find(|s| s.name != leader).context("no other witness")?.name.clone();
     heading(&format!("Fault: the witness of {other} is killed, then the leader, the one of {leader}"));
     let (fault, story) = running.begin(&before, &[]);
     for name in [&other, &leader] {
@@ -219,11 +243,16 @@ async fn witness_loss(running: &Running) -> anyhow::Result<Verdict> {
         sleep(Duration::from(running.timing.values().lease_duration)).await;
         let status = group(running).await?;
         let led = status.leader.as_ref().map_or("nobody".to_owned(), ToString::to_string);
-        fault.tell_now(&format!("a lease's length later: the leader is {led}, term {}", status.term), Tone::Bold);
+        fault.tell_now(
+            &format!("a lease's length later: the leader is {led}, term {}", status.term),
+            Tone::Bold,
+        );
         running.processes.start(place, "witness")?;
         fault.tell_now(&format!("witness of {name} started again"), Tone::Bold);
         until("all witnesses are reachable", || async {
-            group(running).await.is_ok_and(|s| s.witnesses.iter().all(|w| w.reachable || w.site == s.answered_by))
+            group(running)
+                .await
+                .is_ok_and(|s| s.witnesses.iter().all(|w| w.reachable || w.site == s.answered_by))
         })
         .await?;
         // The one that came back has to catch up before the next is taken away.
@@ -238,9 +267,18 @@ async fn witness_loss(running: &Running) -> anyhow::Result<Verdict> {
 }
 
 /// The same site, the same epoch, no lease lost, no row lost.
-async fn unchanged(running: &Running, verdict: &mut Verdict, before: &GroupStatus, site: &str, story: &Story) -> anyhow::Result<()> {
+async fn unchanged(
+    running: &Running,
+    verdict: &mut Verdict,
+    before: &GroupStatus,
+    site: &str,
+    story: &Story,
+) -> anyhow::Result<()> {
     let (now, after) = active(running).await?;
-    verdict.row("active site", if now == site { format!("{now}, as before") } else { format!("{now} instead of {site}") });
+    verdict.row(
+        "active site",
+        if now == site { format!("{now}, as before") } else { format!("{now} instead of {site}") },
+    );
     verdict.must(now == site && epoch(before) == epoch(&after), "the active site or its epoch changed");
     let expired = story.when(|kind| matches!(kind, EventKind::LeaseExpired { .. }));
     verdict.must(expired.is_none(), "a healthy site lost its lease");

@@ -21,7 +21,12 @@ const TRY_PAUSE: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Starts everything; returns once a takeover is possible and rows are written.
-pub async fn start(layout: Layout, postgres: &Postgres, timing: Timing, prefix: Option<String>) -> anyhow::Result<Running> {
+pub async fn start(
+    layout: Layout,
+    postgres: &Postgres,
+    timing: Timing,
+    prefix: Option<String>,
+) -> anyhow::Result<Running> {
     layout.write(postgres)?;
     step("certificates made, configuration written");
     database::make_copies(&layout, postgres).await?;
@@ -64,9 +69,11 @@ pub fn client(layout: &Layout, without: &[&str]) -> anyhow::Result<Client> {
 /// Adopts the stack, lets the group act, and waits until it could.
 async fn adopt(running: &Running) -> anyhow::Result<()> {
     let active = running.layout.sites[0].name.clone();
-    repeated(running, "the group adopts the stack", || ctl::change::adopt(&running.client, STACK, &active)).await?;
+    repeated(running, "the group adopts the stack", || ctl::change::adopt(&running.client, STACK, &active))
+        .await?;
     step(&format!("tripoint adopt --stack {STACK} --active {active}"));
-    repeated(running, "the mode is set", || ctl::change::mode(&running.client, STACK, ModeName::Auto)).await?;
+    repeated(running, "the mode is set", || ctl::change::mode(&running.client, STACK, ModeName::Auto))
+        .await?;
     step(&format!("tripoint mode --stack {STACK} auto"));
     let waited = until("a takeover is possible", || async {
         running.client.status(false).await.is_ok_and(|(status, _)| stack(&status).is_some_and(ready))
