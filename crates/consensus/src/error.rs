@@ -35,7 +35,9 @@ pub enum StoreError {
         reason: String,
     },
     /// Another process has it.
-    #[error("{path} is in use by another process; stop that one, or give this witness a data directory of its own")]
+    #[error(
+        "{path} is in use by another process; stop that one, or give this witness a data directory of its own"
+    )]
     InUse {
         /// The database.
         path: PathBuf,
@@ -133,7 +135,9 @@ pub enum Stopped {
     #[error("the store failed: {0}; the process must end and read it afresh")]
     Store(String),
     /// This witness's state differs from the leader's.
-    #[error("state differs from the leader's after log index {0}: this witness must not go on; report it as a defect")]
+    #[error(
+        "state differs from the leader's after log index {0}: this witness must not go on; report it as a defect"
+    )]
     Diverged(u64),
     /// A log entry or snapshot that this program does not know: upgrade it.
     #[error("{0}; it was not skipped: upgrade this witness")]

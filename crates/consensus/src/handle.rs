@@ -64,7 +64,11 @@ impl Handle {
     /// # Errors
     /// [`ProposeError::NoLeader`] at once if no leader is known, [`ProposeError::Unknown`] after
     /// the deadline or if the answer was lost: the command may still be committed.
-    pub async fn propose(&self, command: Command, deadline: Millis) -> Result<(LogIndex, Outcome), ProposeError> {
+    pub async fn propose(
+        &self,
+        command: Command,
+        deadline: Millis,
+    ) -> Result<(LogIndex, Outcome), ProposeError> {
         let started = Instant::now();
         if self.inner.stop.get().is_some() {
             return Err(ProposeError::Stopped);
@@ -72,7 +76,9 @@ impl Handle {
         match self.leader_node() {
             None if self.is_settling() => {}
             None => return Err(self.no_leader()),
-            Some(leader) if leader != self.inner.config.me => return self.forward(leader, &command, deadline).await,
+            Some(leader) if leader != self.inner.config.me => {
+                return self.forward(leader, &command, deadline).await;
+            }
             Some(_) => {}
         }
         match self.propose_here(command.clone(), deadline).await {

@@ -44,15 +44,15 @@ pub(crate) fn quorum_ack_age(metrics: &Metrics) -> Option<Duration> {
 /// The leader's node id, if there is one worth asking.
 pub(crate) fn leader(metrics: &Metrics, heard: &Heard, patience: Duration) -> Option<u64> {
     let leader = metrics.current_leader?;
-    let alive = if leader == metrics.id {
-        leads(metrics, patience)
-    } else {
-        heard.recently(leader, patience)
-    };
+    let alive =
+        if leader == metrics.id { leads(metrics, patience) } else { heard.recently(leader, patience) };
     alive.then_some(leader)
 }
 
 /// True if this member leads and a quorum said so lately.
 pub(crate) fn leads(metrics: &Metrics, patience: Duration) -> bool {
-    metrics.state == ServerState::Leader && quorum_ack_age(metrics).is_some_and(|age| age < patience)
+    // A witness alone needs nobody's acknowledgement, and none is counted.
+    let alone = metrics.membership_config.voter_ids().count() == 1;
+    metrics.state == ServerState::Leader
+        && (alone || quorum_ack_age(metrics).is_some_and(|age| age < patience))
 }

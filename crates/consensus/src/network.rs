@@ -10,16 +10,16 @@ use crate::{
 };
 use futures::Stream;
 use model::Millis;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::{
     OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
     network::{RPCOption, stream_append_sequential},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use openraft::base::{BoxFuture, BoxStream};
 use rpc::{
     client,
     tonic::{Code, Status, transport::Channel},
@@ -29,6 +29,9 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 /// Bytes of a snapshot in one message.
 const PIECE: usize = 512 * 1024;
+
+/// How often a connection that nothing else uses is tried.
+const WARM: Duration = Duration::from_secs(2);
 
 type Client = ConsensusClient<Channel>;
 
@@ -54,6 +57,16 @@ impl Network {
     /// A node that the configuration doesn't name can't be reached: the link says so at each call.
     pub(crate) fn small_link(&self, target: u64) -> Link {
         self.link(target, |peer| &peer.small, false)
+    }
+
+    /// Keeps the connections for votes and forwarded proposals made: an election must not wait
+    /// for three round trips of TCP and TLS first.
+    pub(crate) async fn keep_warm(self) {
+        let links: Vec<Link> = self.peers.keys().map(|id| self.small_link(*id)).collect();
+        loop {
+            futures::future::join_all(links.iter().map(Link::greet)).await;
+            tokio::time::sleep(WARM).await;
+        }
     }
 
     fn link(&self, target: u64, pick: impl FnOnce(&Peer) -> &Client, pipelined: bool) -> Link {
@@ -92,7 +105,9 @@ pub(crate) struct Link {
 
 impl Link {
     fn client(&self) -> Result<Client, RPCError<Group>> {
-        self.client.clone().ok_or_else(|| unreachable(format!("node {} is not in the configuration", self.target)))
+        self.client
+            .clone()
+            .ok_or_else(|| unreachable(format!("node {} is not in the configuration", self.target)))
     }
 
     fn speak(&self) -> Result<(), RPCError<Group>> {
@@ -107,7 +122,12 @@ impl Link {
         RaftRequest { from: self.network.me, to: self.target, frame }
     }
 
-    async fn call(&self, action: RPCTypes, frame: Result<Vec<u8>, CodecError>, limit: Duration) -> Result<Vec<u8>, RPCError<Group>> {
+    async fn call(
+        &self,
+        action: RPCTypes,
+        frame: Result<Vec<u8>, CodecError>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, RPCError<Group>> {
         let request = self.request(frame.map_err(|e| network(&e))?);
         let mut client = self.client()?;
         match client::within(millis(limit), client.raft(request)).await {
@@ -128,19 +148,34 @@ impl Link {
         RPCError::Timeout(Timeout { action, id: self.network.me, target: self.target, timeout })
     }
 
+    async fn greet(&self) {
+        // That it failed shows in the calls that matter.
+        let _ = self.call(RPCTypes::Vote, seal(Kind::Hello, &()), WARM).await;
+    }
+
     /// For [`crate::rejoin`]: what a witness answers to a candidate that no one would elect.
     pub(crate) async fn inquire(&self, limit: Duration) -> Result<VoteResponse<Group>, RPCError<Group>> {
         self.ask(Kind::PreVoteRequest, &VoteRequest::new(Vote::new(0, self.network.me), None), limit).await
     }
 
-    async fn ask(&self, kind: Kind, rpc: &VoteRequest<Group>, limit: Duration) -> Result<VoteResponse<Group>, RPCError<Group>> {
+    async fn ask(
+        &self,
+        kind: Kind,
+        rpc: &VoteRequest<Group>,
+        limit: Duration,
+    ) -> Result<VoteResponse<Group>, RPCError<Group>> {
         let frame = seal(kind, &convert::vote_request(self.network.founding, rpc));
         let answer = self.call(RPCTypes::Vote, frame, limit).await?;
         let answer = open(Kind::VoteResponse, &answer).map_err(|e| network(&e))?;
         Ok(convert::vote_response_back(answer))
     }
 
-    async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot, limit: Duration) -> Result<SnapshotResponse<Group>, RPCError<Group>> {
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+        limit: Duration,
+    ) -> Result<SnapshotResponse<Group>, RPCError<Group>> {
         let header = wire::SnapshotHeader {
             founding: self.network.founding,
             leader: convert::ballot(&vote),
@@ -153,7 +188,8 @@ impl Link {
         }
         let mut client = self.client()?;
         let sent = client::within(millis(limit), client.snapshot(futures::stream::iter(requests))).await;
-        let frame = sent.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?.into_inner().frame;
+        let frame =
+            sent.map_err(|status| self.failed(RPCTypes::InstallSnapshot, limit, &status))?.into_inner().frame;
         let ballot = open(Kind::SnapshotResponse, &frame).map_err(|e| network(&e))?;
         Ok(SnapshotResponse::new(convert::vote(ballot)))
     }
@@ -180,7 +216,10 @@ impl RaftNetworkV2<Group> for Link {
         &'s mut self,
         input: S,
         option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Group>, RPCError<Group>>>, RPCError<Group>>>
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Group>, RPCError<Group>>>, RPCError<Group>>,
+    >
     where
         S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
     {
@@ -191,11 +230,19 @@ impl RaftNetworkV2<Group> for Link {
         }
     }
 
-    async fn vote(&mut self, rpc: VoteRequest<Group>, option: RPCOption) -> Result<VoteResponse<Group>, RPCError<Group>> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Group>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Group>, RPCError<Group>> {
         self.ask(Kind::VoteRequest, &rpc, option.soft_ttl()).await
     }
 
-    async fn pre_vote(&mut self, rpc: VoteRequest<Group>, option: RPCOption) -> Result<VoteResponse<Group>, RPCError<Group>> {
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Group>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Group>, RPCError<Group>> {
         self.ask(Kind::PreVoteRequest, &rpc, option.soft_ttl()).await
     }
 

@@ -2,7 +2,9 @@
 //! these calls on, with the sender's identity from its certificate.
 
 use crate::{
-    codec::{CodecError, Kind, convert, decode_command, encode_outcome, open, open_borrowed, peek, seal, wire},
+    codec::{
+        CodecError, Kind, convert, decode_command, encode_outcome, open, open_borrowed, peek, seal, wire,
+    },
     error::{ProposeError, ServiceError, Stopped},
     group::{Group, Snapshot},
     handle::{Handle, Local},
@@ -36,12 +38,17 @@ impl ConsensusService {
     ///
     /// # Errors
     /// [`ServiceError`]; nothing was done.
-    pub async fn raft(&self, from: &PeerIdentity, request: RaftRequest) -> Result<RaftResponse, ServiceError> {
+    pub async fn raft(
+        &self,
+        from: &PeerIdentity,
+        request: RaftRequest,
+    ) -> Result<RaftResponse, ServiceError> {
         self.check(from, &request)?;
         let frame = request.frame.as_slice();
         let answer = match peek(frame).map_err(invalid)? {
             Kind::AppendRequest => self.append_one(request.from, frame).await?,
             kind @ (Kind::VoteRequest | Kind::PreVoteRequest) => self.vote(request.from, kind, frame).await?,
+            Kind::Hello => seal(Kind::Hello, &()).map_err(invalid)?,
             Kind::TransferRequest => self.transfer(frame).await?,
             other => return Err(ServiceError::Invalid(format!("a {other:?} frame is no request"))),
         };
@@ -108,11 +115,16 @@ impl ConsensusService {
     ///
     /// # Errors
     /// [`ServiceError`]; nothing was installed.
-    pub async fn snapshot<S>(&self, from: &PeerIdentity, mut requests: S) -> Result<RaftResponse, ServiceError>
+    pub async fn snapshot<S>(
+        &self,
+        from: &PeerIdentity,
+        mut requests: S,
+    ) -> Result<RaftResponse, ServiceError>
     where
         S: Stream<Item = Result<RaftRequest, Status>> + Send + Unpin,
     {
-        let first = next(&mut requests).await?.ok_or_else(|| ServiceError::Invalid("no heading".to_owned()))?;
+        let first =
+            next(&mut requests).await?.ok_or_else(|| ServiceError::Invalid("no heading".to_owned()))?;
         self.check(from, &first)?;
         let header: wire::SnapshotHeader = open(Kind::SnapshotHeader, &first.frame).map_err(invalid)?;
         self.check_leader(first.from, header.founding, header.leader)?;
@@ -131,7 +143,8 @@ impl ConsensusService {
             return Err(ServiceError::Invalid(format!("{} of {} bytes came", bytes.len(), header.length)));
         }
         let snapshot = Snapshot { meta: convert::snapshot_meta_back(header.meta), snapshot: bytes.into() };
-        let installed = self.handle.inner.raft.install_full_snapshot(convert::vote(header.leader), snapshot).await;
+        let installed =
+            self.handle.inner.raft.install_full_snapshot(convert::vote(header.leader), snapshot).await;
         let ballot = convert::ballot(&installed.map_err(unavailable)?.vote);
         Ok(RaftResponse { frame: seal(Kind::SnapshotResponse, &ballot).map_err(invalid)? })
     }
@@ -140,7 +153,11 @@ impl ConsensusService {
     ///
     /// # Errors
     /// [`ServiceError`]; nothing was proposed. That this one doesn't lead is an answer.
-    pub async fn propose(&self, from: &PeerIdentity, request: ProposeRequest) -> Result<ProposeResponse, ServiceError> {
+    pub async fn propose(
+        &self,
+        from: &PeerIdentity,
+        request: ProposeRequest,
+    ) -> Result<ProposeResponse, ServiceError> {
         self.check_member(from)?;
         let command = decode_command(&request.command).map_err(invalid)?;
         let refusal = match self.handle.propose_here(command, FORWARDED).await {
@@ -178,7 +195,11 @@ impl ConsensusService {
         seal(Kind::AppendResponse, &convert::append_response(&response, previous, last)).map_err(invalid)
     }
 
-    fn take_append(&self, from: &PeerIdentity, request: &RaftRequest) -> Result<AppendEntriesRequest<Group>, ServiceError> {
+    fn take_append(
+        &self,
+        from: &PeerIdentity,
+        request: &RaftRequest,
+    ) -> Result<AppendEntriesRequest<Group>, ServiceError> {
         self.check(from, request)?;
         self.read_append(request.from, &request.frame)
     }
@@ -203,12 +224,19 @@ impl ConsensusService {
         let request: wire::VoteRequest = open(kind, frame).map_err(invalid)?;
         self.check_founding(request.founding)?;
         if request.ballot.node != from {
-            return Err(ServiceError::Refused(format!("node {from} asks for votes for {}", request.ballot.node)));
+            return Err(ServiceError::Refused(format!(
+                "node {from} asks for votes for {}",
+                request.ballot.node
+            )));
         }
         self.check_quarantine()?;
         let request = convert::vote_request_back(request);
         let raft = &self.handle.inner.raft;
-        let response = if kind == Kind::PreVoteRequest { raft.pre_vote(request).await } else { raft.vote(request).await };
+        let response = if kind == Kind::PreVoteRequest {
+            raft.pre_vote(request).await
+        } else {
+            raft.vote(request).await
+        };
         seal(Kind::VoteResponse, &convert::vote_response(&response.map_err(unavailable)?)).map_err(invalid)
     }
 
@@ -230,7 +258,10 @@ impl ConsensusService {
             return Err(ServiceError::Refused(format!("{from} is not node {}", request.from)));
         }
         if request.to != config.me {
-            return Err(ServiceError::Refused(format!("meant for node {}, and this is {}", request.to, config.me)));
+            return Err(ServiceError::Refused(format!(
+                "meant for node {}, and this is {}",
+                request.to, config.me
+            )));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::{
     config::Config,
     error::{Error, Stopped},
-    group::{Raft},
+    group::Raft,
     handle::{Handle, Inner},
     leadership::{self, Heard, Leadership},
     network::{Network, Peer},
@@ -91,13 +91,20 @@ impl Consensus {
         let stop = StopCell::new();
         let (state_sender, state) = watch::channel(Arc::<State>::default());
         let live = Arc::new(AtomicBool::new(false));
-        let output = Output { applied: applied.clone(), state: state_sender, live: Arc::clone(&live), stop: stop.clone() };
+        let output = Output {
+            applied: applied.clone(),
+            state: state_sender,
+            live: Arc::clone(&live),
+            stop: stop.clone(),
+        };
         let network = network(&config, &identity);
         let (peers, silence) = (Arc::clone(&network.peers), Arc::clone(&network.silence));
         rejoin::ask(&config, &network, &store).await?;
+        let warm = network.clone().keep_warm();
         let machine = StateMachine::new(store.clone(), output);
         let built = Raft::build(config.me, Arc::new(raft_config), network, store.clone(), machine).await;
-        let raft = built.map_err(|error| Error::Raft(stop.get().map_or_else(|| error.to_string(), |s| s.to_string())))?;
+        let raft = built
+            .map_err(|error| Error::Raft(stop.get().map_or_else(|| error.to_string(), |s| s.to_string())))?;
         silence.watch(raft.metrics());
         live.store(true, Ordering::Release);
         let restored = Applied::Restored { state: state.borrow().clone() };
@@ -110,6 +117,13 @@ impl Consensus {
         let handle = Handle { inner: Arc::new(inner) };
         found(&handle).await?;
         tokio::spawn(observe(handle.clone(), leadership_sender));
+        let until = handle.inner.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = warm => {}
+                _ = until.wait() => {}
+            }
+        });
         Ok((handle.clone(), ConsensusService { handle }))
     }
 }
@@ -124,7 +138,8 @@ fn check(config: &Config, identity: &tls::Identity) -> Result<(), Error> {
     }
     let own = identity.own();
     if own.role != Role::Witness || own.group != config.group || own.name != me.site.as_str() {
-        let wanted = format!("the certificate is {own}, and the configuration wants the witness of {}", me.site);
+        let wanted =
+            format!("the certificate is {own}, and the configuration wants the witness of {}", me.site);
         return Err(Error::Config(wanted));
     }
     Ok(())
@@ -132,7 +147,8 @@ fn check(config: &Config, identity: &tls::Identity) -> Result<(), Error> {
 
 fn open_store(config: &Config) -> Result<Store, Error> {
     let site = config.members.get(&config.me).map(|member| member.site.to_string()).unwrap_or_default();
-    let identity = Identity { group: config.group.clone(), node: config.me, site, founding: config.founding() };
+    let identity =
+        Identity { group: config.group.clone(), node: config.me, site, founding: config.founding() };
     let options = Options { directory: &config.data_directory, identity, reset: config.reset_identity };
     Ok(Store::open(&options)?)
 }
@@ -180,7 +196,8 @@ fn network(config: &Config, identity: &tls::Identity) -> Network {
             (*id, Peer { log: channel(), small: channel(), snapshot: channel() })
         })
         .collect();
-    let silence = Silence::new(config.timing.election_max.into(), silent_phase(config.timing.election_max).into());
+    let silence =
+        Silence::new(config.timing.election_max.into(), silent_phase(config.timing.election_max).into());
     Network { me: config.me, founding: config.founding(), peers: Arc::new(peers), silence: Arc::new(silence) }
 }
 
@@ -195,7 +212,9 @@ async fn found(handle: &Handle) -> Result<(), Error> {
     match raft.initialize(members).await {
         Ok(()) => Ok(()),
         // The leader's log came first.
-        Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => Ok(()),
+        Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {
+            Ok(())
+        }
         Err(error) => Err(Error::Raft(error.to_string())),
     }
 }
@@ -218,7 +237,9 @@ async fn observe(handle: Handle, leadership: watch::Sender<Leadership>) {
             }
             let leader = leadership::leader(&metrics, &handle.inner.heard, patience);
             Leadership {
-                leader: leader.and_then(|id| handle.inner.config.members.get(&id)).map(|member| member.site.clone()),
+                leader: leader
+                    .and_then(|id| handle.inner.config.members.get(&id))
+                    .map(|member| member.site.clone()),
                 term: metrics.current_term,
                 me_leading: leadership::leads(&metrics, patience),
             }

@@ -6,7 +6,8 @@ use crate::{
     codec::{Kind, open, seal},
     error::Stopped,
     group::{
-        Group, LogId, Proposal, Snapshot, SnapshotBytes, SnapshotMeta, StoredMembership, log_index, log_index_of,
+        Group, LogId, Proposal, Snapshot, SnapshotBytes, SnapshotMeta, StoredMembership, log_index,
+        log_index_of,
     },
     stop::StopCell,
     store::{Store, StoredSnapshot},

@@ -46,7 +46,10 @@ impl Store {
 
     /// Opens a store on a backend of its own: for tests of crashes and damage.
     #[cfg(test)]
-    pub(crate) fn with_backend(backend: impl redb::StorageBackend, identity: &Identity) -> Result<Self, StoreError> {
+    pub(crate) fn with_backend(
+        backend: impl redb::StorageBackend,
+        identity: &Identity,
+    ) -> Result<Self, StoreError> {
         open::with_backend(backend, identity)
     }
 

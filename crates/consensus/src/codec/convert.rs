@@ -1,8 +1,8 @@
 //! Between openraft's types and ours.
 
 use super::wire::{
-    AppendRequest, AppendResponse, Ballot, LogRecord, Members, Payload, Position, SnapshotMeta, TransferRequest,
-    TransferResponse, VoteRequest, VoteResponse,
+    AppendRequest, AppendResponse, Ballot, LogRecord, Members, Payload, Position, SnapshotMeta,
+    TransferRequest, TransferResponse, VoteRequest, VoteResponse,
 };
 use super::{CodecError, Kind, open, seal};
 use crate::group::{Group, LogEntry, LogId, Membership, Proposal, StoredMembership, Vote};
@@ -38,7 +38,11 @@ pub(crate) fn ballot(vote: &Vote) -> Ballot {
 }
 
 pub(crate) fn vote(ballot: Ballot) -> Vote {
-    if ballot.granted { Vote::new_committed(ballot.term, ballot.node) } else { Vote::new(ballot.term, ballot.node) }
+    if ballot.granted {
+        Vote::new_committed(ballot.term, ballot.node)
+    } else {
+        Vote::new(ballot.term, ballot.node)
+    }
 }
 
 pub(crate) fn members(membership: &Membership) -> Members {
@@ -101,7 +105,9 @@ pub(crate) fn append_request(
     seal(Kind::AppendRequest, &request)
 }
 
-pub(crate) fn append_request_back(request: AppendRequest) -> Result<raft::AppendEntriesRequest<Group>, CodecError> {
+pub(crate) fn append_request_back(
+    request: AppendRequest,
+) -> Result<raft::AppendEntriesRequest<Group>, CodecError> {
     Ok(raft::AppendEntriesRequest {
         vote: vote(request.leader),
         prev_log_id: log_ids(request.previous),
@@ -118,7 +124,9 @@ pub(crate) fn append_response(
 ) -> AppendResponse {
     match response {
         raft::AppendEntriesResponse::Success => AppendResponse::Reached(last),
-        raft::AppendEntriesResponse::PartialSuccess(reached) => AppendResponse::Reached(positions(reached.as_ref())),
+        raft::AppendEntriesResponse::PartialSuccess(reached) => {
+            AppendResponse::Reached(positions(reached.as_ref()))
+        }
         raft::AppendEntriesResponse::Conflict => AppendResponse::Conflict(previous),
         raft::AppendEntriesResponse::HigherVote(higher) => AppendResponse::Higher(ballot(higher)),
     }
@@ -180,7 +188,10 @@ pub(crate) fn vote_response_back(response: VoteResponse) -> raft::VoteResponse<G
     raft::VoteResponse::new(vote(response.ballot), log_ids(response.last), response.granted)
 }
 
-pub(crate) fn transfer_request(founding: u64, request: &raft::TransferLeaderRequest<Group>) -> TransferRequest {
+pub(crate) fn transfer_request(
+    founding: u64,
+    request: &raft::TransferLeaderRequest<Group>,
+) -> TransferRequest {
     TransferRequest {
         founding,
         from: ballot(request.from_leader()),

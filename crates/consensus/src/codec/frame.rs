@@ -35,10 +35,11 @@ pub enum Kind {
     SnapshotHeader = 23,
     SnapshotPiece = 24,
     SnapshotResponse = 25,
+    Hello = 26,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Command,
         Self::Outcome,
         Self::Refusal,
@@ -58,6 +59,7 @@ impl Kind {
         Self::SnapshotHeader,
         Self::SnapshotPiece,
         Self::SnapshotResponse,
+        Self::Hello,
     ];
 
     fn from_number(number: u8) -> Result<Self, CodecError> {
@@ -168,7 +170,10 @@ pub(crate) fn open<T: DeserializeOwned>(wanted: Kind, bytes: &[u8]) -> Result<T,
 }
 
 /// As [`open`], for values that borrow from the bytes.
-pub(crate) fn open_borrowed<'a, T: serde::Deserialize<'a>>(wanted: Kind, bytes: &'a [u8]) -> Result<T, CodecError> {
+pub(crate) fn open_borrowed<'a, T: serde::Deserialize<'a>>(
+    wanted: Kind,
+    bytes: &'a [u8],
+) -> Result<T, CodecError> {
     let found = peek(bytes)?;
     if found != wanted {
         return Err(CodecError::WrongKind { wanted, found });

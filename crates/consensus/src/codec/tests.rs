@@ -46,23 +46,45 @@ fn frames() -> Vec<(String, Vec<u8>)> {
     let blank = openraft::Entry { log_id: convert::log_id(position), payload: EntryPayload::Blank };
     add("log-blank", sealed(convert::record(&blank)));
     let founding = EntryPayload::Membership(convert::membership(members()));
-    add("log-members", sealed(convert::record(&openraft::Entry { log_id: convert::log_id(position), payload: founding })));
+    add(
+        "log-members",
+        sealed(convert::record(&openraft::Entry { log_id: convert::log_id(position), payload: founding })),
+    );
     add("outcome-applied", sealed(encode_outcome(&Outcome::Applied)));
     add("refusal", sealed(seal(Kind::Refusal, &wire::Refusal::TooLong(70_000))));
     add("ballot", sealed(seal(Kind::Ballot, &ballot)));
     add("position", sealed(seal(Kind::Position, &position)));
     let meta = wire::SnapshotMeta { last: Some(position), members_at: None, members: members() };
-    add("snapshot-record", sealed(seal(Kind::SnapshotRecord, &wire::SnapshotRecord { meta: meta.clone(), state: &[1, 2] })));
-    let identity = wire::StoreIdentity { group: "g".into(), node: 1, site: "dc1".into(), founding: 5, store: 6, rejoining: false };
+    add(
+        "snapshot-record",
+        sealed(seal(Kind::SnapshotRecord, &wire::SnapshotRecord { meta: meta.clone(), state: &[1, 2] })),
+    );
+    let identity = wire::StoreIdentity {
+        group: "g".into(),
+        node: 1,
+        site: "dc1".into(),
+        founding: 5,
+        store: 6,
+        rejoining: false,
+    };
     add("store-identity", sealed(seal(Kind::StoreIdentity, &identity)));
     let entries = vec![sealed(convert::record(&blank))];
-    let append = wire::AppendRequest { founding: 5, leader: ballot, previous: None, entries, committed: Some(position) };
+    let append = wire::AppendRequest {
+        founding: 5,
+        leader: ballot,
+        previous: None,
+        entries,
+        committed: Some(position),
+    };
     add("append-request", sealed(seal(Kind::AppendRequest, &append)));
     add("append-response", sealed(seal(Kind::AppendResponse, &wire::AppendResponse::Higher(ballot))));
     let vote = wire::VoteRequest { founding: 5, ballot, last: Some(position), transfer: true };
     add("vote-request", sealed(seal(Kind::VoteRequest, &vote)));
     add("pre-vote-request", sealed(seal(Kind::PreVoteRequest, &vote)));
-    add("vote-response", sealed(seal(Kind::VoteResponse, &wire::VoteResponse { ballot, granted: true, last: None })));
+    add(
+        "vote-response",
+        sealed(seal(Kind::VoteResponse, &wire::VoteResponse { ballot, granted: true, last: None })),
+    );
     let transfer = wire::TransferRequest { founding: 5, from: ballot, to: 3, last: Some(position) };
     add("transfer-request", sealed(seal(Kind::TransferRequest, &transfer)));
     let changed = wire::TransferResponse::VoteChanged { expected: ballot, actual: ballot };
@@ -71,6 +93,7 @@ fn frames() -> Vec<(String, Vec<u8>)> {
     add("snapshot-header", sealed(seal(Kind::SnapshotHeader, &header)));
     add("snapshot-piece", sealed(seal(Kind::SnapshotPiece, [1_u8, 2].as_slice())));
     add("snapshot-response", sealed(seal(Kind::SnapshotResponse, &ballot)));
+    add("hello", sealed(seal(Kind::Hello, &())));
     frames
 }
 

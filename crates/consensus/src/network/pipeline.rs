@@ -27,8 +27,9 @@ use std::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-/// How long making the stream may take.
-const SETUP: Duration = Duration::from_secs(1);
+/// How long making the stream, and a slow disk at the follower, may take at least: heartbeats go
+/// their own way, and an early retry would only send everything again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 type Item = Result<StreamAppendResult<Group>, RPCError<Group>>;
 
@@ -48,12 +49,13 @@ where
     S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
 {
     link.speak()?;
+    let limit = limit.max(PATIENCE);
     let sent = Arc::new(Sent::default());
     let outgoing = outgoing(link, input, Arc::clone(&sent));
     let mut client = link.client()?;
-    // The connection may have to be made first: several round trips.
-    let answers = client::within(millis(limit.max(SETUP)), client.append(outgoing)).await;
-    let answers = answers.map_err(|status| link.failed(RPCTypes::AppendEntries, limit, &status))?.into_inner();
+    let answers = client::within(millis(limit), client.append(outgoing)).await;
+    let answers =
+        answers.map_err(|status| link.failed(RPCTypes::AppendEntries, limit, &status))?.into_inner();
     let reader = Reader { link, answers, sent, received: 0, limit };
     Ok(stream::unfold(Some(reader), Reader::step).boxed())
 }

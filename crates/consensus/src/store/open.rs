@@ -108,7 +108,10 @@ fn create(options: &Options<'_>, path: &Path, rejoining: bool) -> Result<Store, 
 }
 
 #[cfg(test)]
-pub(super) fn with_backend(backend: impl redb::StorageBackend, identity: &Identity) -> Result<Store, StoreError> {
+pub(super) fn with_backend(
+    backend: impl redb::StorageBackend,
+    identity: &Identity,
+) -> Result<Store, StoreError> {
     let path = Path::new("(memory)");
     let database = builder().create_with_backend(backend).map_err(|e| database_error(path, e.into()))?;
     match identity_of(&database, path)? {
@@ -178,7 +181,8 @@ fn load(database: &Database, path: &Path) -> Result<Cache, StoreError> {
         Ok(records.get(key).map_err(|e| failed(e.into()))?.map(|value| value.value().to_vec()))
     };
     let place = |key: &str| -> Result<Option<LogId>, StoreError> {
-        let position = record(key)?.map(|bytes| decode::<Position>(Kind::Position, &bytes, path)).transpose()?;
+        let position =
+            record(key)?.map(|bytes| decode::<Position>(Kind::Position, &bytes, path)).transpose()?;
         Ok(convert::log_ids(position))
     };
     let mut cache = Cache { committed: place(COMMITTED)?, purged: place(PURGED)?, ..Cache::default() };
@@ -244,7 +248,9 @@ fn codec_error(path: &Path, error: CodecError) -> StoreError {
 
 fn database_error(path: &Path, error: redb::Error) -> StoreError {
     match error {
-        redb::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::UnexpectedEof => {
+        redb::Error::Io(e)
+            if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::UnexpectedEof =>
+        {
             damaged(path, &e.to_string())
         }
         redb::Error::Io(e) => io_error(path, &e),

@@ -34,16 +34,37 @@ type Done = oneshot::Sender<io::Result<()>>;
 
 /// A request. `Vec<u8>`s are frames.
 pub(super) enum Write {
-    Vote { record: Vec<u8>, done: Done },
-    Append { records: Vec<(u64, Vec<u8>)>, done: IOFlushed<Group> },
+    Vote {
+        record: Vec<u8>,
+        done: Done,
+    },
+    Append {
+        records: Vec<(u64, Vec<u8>)>,
+        done: IOFlushed<Group>,
+    },
     /// Drops all entries after this index; all there are for `None`.
-    Truncate { after: Option<u64>, done: Done },
+    Truncate {
+        after: Option<u64>,
+        done: Done,
+    },
     /// Drops all entries up to this one.
-    Purge { upto: LogId, done: Done },
-    Snapshot { record: Vec<u8>, done: Done },
+    Purge {
+        upto: LogId,
+        done: Done,
+    },
+    Snapshot {
+        record: Vec<u8>,
+        done: Done,
+    },
     /// What the others know in place of what this witness forgot.
-    Rejoin { vote: Vec<u8>, until: Vec<u8>, done: Done },
-    Close { done: Done },
+    Rejoin {
+        vote: Vec<u8>,
+        until: Vec<u8>,
+        done: Done,
+    },
+    Close {
+        done: Done,
+    },
 }
 
 impl Write {

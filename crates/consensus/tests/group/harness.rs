@@ -78,7 +78,10 @@ impl Group {
         // RUST_LOG shows what a failing test did; only the first test of the process can set it up.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        let directory = tempfile::Builder::new().prefix("tripoint-consensus-").tempdir_in("/var/tmp").expect("a directory");
+        let directory = tempfile::Builder::new()
+            .prefix("tripoint-consensus-")
+            .tempdir_in("/var/tmp")
+            .expect("a directory");
         let authority = Authority::create(directory.path(), "test", 1, false).expect("a CA");
         let (mut ports, mut wires) = (BTreeMap::new(), BTreeMap::new());
         for id in 1..=size {
@@ -119,7 +122,8 @@ impl Group {
     }
 
     pub fn config(&self, me: u64) -> Config {
-        let address = |to: u64| self.wires.get(&(me, to)).map_or(self.ports[&to], |wire| wire.address).to_string();
+        let address =
+            |to: u64| self.wires.get(&(me, to)).map_or(self.ports[&to], |wire| wire.address).to_string();
         let members = self.ports.keys().map(|id| (*id, Member { site: site(*id), address: address(*id) }));
         Config {
             data_directory: self.directory.path().join(format!("node{me}")),
@@ -147,7 +151,8 @@ impl Group {
             }
         });
         let identity = self.identity(Role::Witness, id);
-        let (handle, service) = Consensus::start_with(config, identity.clone(), sender, self.compaction).await?;
+        let (handle, service) =
+            Consensus::start_with(config, identity.clone(), sender, self.compaction).await?;
         let listener = TcpListener::bind(self.ports[&id]).await.expect("its port");
         let (stop, stopped) = oneshot::channel::<()>();
         let routes = Routes::new(ConsensusServer::new(Api(service.clone())));
@@ -173,6 +178,17 @@ impl Group {
 
     pub fn mend(&self, id: u64) {
         self.wires_of(id).for_each(Wire::mend);
+    }
+
+    /// It is heard, and hears nothing.
+    pub fn deafen(&self, id: u64) {
+        for ((from, to), wire) in &self.wires {
+            if *from == id {
+                wire.cut_back();
+            } else if *to == id {
+                wire.cut_there();
+            }
+        }
     }
 
     /// Both ways, between two.
@@ -224,7 +240,9 @@ impl Group {
             match self.handle(at).propose(command.clone(), Millis(1_000)).await {
                 Ok((index, Outcome::Applied)) => return index,
                 Ok((_, other)) => panic!("{command:?} gave {other:?}"),
-                Err(error) => assert!(started.elapsed() < Duration::from_secs(20), "never committed: {error}"),
+                Err(error) => {
+                    assert!(started.elapsed() < Duration::from_secs(20), "never committed: {error}")
+                }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -252,23 +270,35 @@ impl v1::consensus_server::Consensus for Api {
 
     type AppendStream = Pin<Box<dyn Stream<Item = Result<v1::RaftResponse, Status>> + Send>>;
 
-    async fn append(&self, request: Request<Streaming<v1::RaftRequest>>) -> Result<Response<Self::AppendStream>, Status> {
+    async fn append(
+        &self,
+        request: Request<Streaming<v1::RaftRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
         let from = server::peer(&request)?;
         let answers = self.0.append(&from, request.into_inner());
         Ok(Response::new(Box::pin(answers.map(|answer| answer.map_err(Status::from)))))
     }
 
-    async fn snapshot(&self, request: Request<Streaming<v1::RaftRequest>>) -> Result<Response<v1::RaftResponse>, Status> {
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<v1::RaftRequest>>,
+    ) -> Result<Response<v1::RaftResponse>, Status> {
         let from = server::peer(&request)?;
         Ok(Response::new(self.0.snapshot(&from, request.into_inner()).await?))
     }
 
-    async fn propose(&self, request: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeResponse>, Status> {
+    async fn propose(
+        &self,
+        request: Request<v1::ProposeRequest>,
+    ) -> Result<Response<v1::ProposeResponse>, Status> {
         let from = server::peer(&request)?;
         Ok(Response::new(self.0.propose(&from, request.into_inner()).await?))
     }
 
-    async fn read_index(&self, request: Request<v1::ReadIndexRequest>) -> Result<Response<v1::ReadIndexResponse>, Status> {
+    async fn read_index(
+        &self,
+        request: Request<v1::ReadIndexRequest>,
+    ) -> Result<Response<v1::ReadIndexResponse>, Status> {
         let from = server::peer(&request)?;
         Ok(Response::new(self.0.read_index(&from, request.into_inner()).await?))
     }

@@ -23,10 +23,14 @@ async fn proposals_through_any_witness_reach_all_in_order() {
         assert!(index > last, "{index} after {last}");
         last = index;
     }
-    let (_, refused) = group.handle(2).propose(
-        coordination::Command::DefineSite { site: "s1".parse().expect("a name"), actor: false },
-        DEADLINE,
-    ).await.expect("committed");
+    let (_, refused) = group
+        .handle(2)
+        .propose(
+            coordination::Command::DefineSite { site: "s1".parse().expect("a name"), actor: false },
+            DEADLINE,
+        )
+        .await
+        .expect("committed");
     assert!(matches!(refused, Outcome::Refused(_)), "apply's answer comes back: {refused:?}");
     group.agree(last.next()).await;
     for node in group.nodes.values() {

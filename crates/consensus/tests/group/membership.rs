@@ -1,6 +1,6 @@
 //! Who may speak, and who leads.
 
-use crate::harness::{Group, define, site, until};
+use crate::harness::{DEADLINE, Group, define, site, until};
 use consensus::{Error, ServiceError};
 use rpc::{
     identity::{PeerIdentity, Role},
@@ -67,7 +67,8 @@ async fn the_seat_moves_on_request() {
     group.commit(old, define(0)).await;
     let to = group.follower(old);
     group.handle(old).transfer_leader(to).await.expect("it leads");
-    until("the seat has moved", || group.handle(to).watch_leadership().borrow().me_leading.then_some(())).await;
+    until("the seat has moved", || group.handle(to).watch_leadership().borrow().me_leading.then_some(()))
+        .await;
     let index = group.commit(old, define(1)).await;
     group.agree(index).await;
     let leadership = group.handle(old).watch_leadership();
@@ -88,4 +89,15 @@ async fn five_witnesses_go_on_with_three() {
     let next = group.leader().await;
     let index = group.commit(group.follower(next), define(1)).await;
     group.agree(index).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_alone_is_a_group_too() {
+    let mut group = Group::new(1).await;
+    group.start(1).await.expect("it starts");
+    let index = group.commit(1, define(0)).await;
+    assert!(group.handle(1).read_index(DEADLINE).await.expect("it leads") >= index);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(group.handle(1).watch_leadership().borrow().me_leading, "nobody else has to acknowledge it");
+    group.commit(1, define(1)).await;
 }

@@ -60,3 +60,16 @@ async fn one_link_less_changes_nothing() {
     }
     assert_eq!((group.leader().await, term(&group, leader)), (leader, before));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deaf_leader_is_replaced() {
+    let group = Group::running().await;
+    let old = group.leader().await;
+    group.commit(old, define(0)).await;
+    group.deafen(old);
+    let rest: Vec<u64> = (1..=3).filter(|id| *id != old).collect();
+    let next = group.leader_among(&rest).await;
+    let index = group.commit(next, define(1)).await;
+    group.mend(old);
+    group.agree(index).await;
+}

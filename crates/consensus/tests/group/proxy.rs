@@ -10,7 +10,8 @@ use tokio::{
 
 pub struct Wire {
     pub address: SocketAddr,
-    open: watch::Sender<bool>,
+    /// There, and back.
+    open: [watch::Sender<bool>; 2],
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -18,17 +19,28 @@ impl Wire {
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let open = watch::Sender::new(true);
+        let open = [watch::Sender::new(true), watch::Sender::new(true)];
         let task = tokio::spawn(carry(listener, target, open.clone()));
         Self { address, open, task }
     }
 
     pub fn cut(&self) {
-        self.open.send_replace(false);
+        self.cut_there();
+        self.cut_back();
+    }
+
+    pub fn cut_there(&self) {
+        self.open[0].send_replace(false);
+    }
+
+    pub fn cut_back(&self) {
+        self.open[1].send_replace(false);
     }
 
     pub fn mend(&self) {
-        self.open.send_replace(true);
+        for open in &self.open {
+            open.send_replace(true);
+        }
     }
 }
 
@@ -38,12 +50,13 @@ impl Drop for Wire {
     }
 }
 
-async fn carry(listener: TcpListener, target: SocketAddr, open: watch::Sender<bool>) {
+async fn carry(listener: TcpListener, target: SocketAddr, open: [watch::Sender<bool>; 2]) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
-        let gate = open.subscribe();
+        let (mut there, mut back) = (open[0].subscribe(), open[1].subscribe());
         connections.spawn(async move {
-            if wait(&mut gate.clone()).await.is_none() {
+            // TCP's handshake needs both ways.
+            if wait(&mut there).await.is_none() || wait(&mut back).await.is_none() {
                 return;
             }
             let Ok(far) = TcpStream::connect(target).await else { return };
@@ -51,8 +64,8 @@ async fn carry(listener: TcpListener, target: SocketAddr, open: watch::Sender<bo
             let (near_in, near_out) = near.into_split();
             let (far_in, far_out) = far.into_split();
             tokio::select! {
-                () = copy(near_in, far_out, gate.clone()) => {}
-                () = copy(far_in, near_out, gate) => {}
+                () = copy(near_in, far_out, there) => {}
+                () = copy(far_in, near_out, back) => {}
             }
         });
     }

@@ -70,7 +70,9 @@ async fn nothing_acknowledged_is_lost_in_a_power_loss() {
         let range = done.entries..=done.entries + 1;
         assert!(range.contains(&found), "seed {seed}: {} acknowledged, {found} found", done.entries);
         for (index, got) in &store.cache().entries {
-            let EntryPayload::Normal(Proposal(got)) = &got.payload else { panic!("seed {seed}: another payload") };
+            let EntryPayload::Normal(Proposal(got)) = &got.payload else {
+                panic!("seed {seed}: another payload")
+            };
             assert_eq!(got.at, WallMillis(*index), "seed {seed}");
         }
     }

@@ -30,7 +30,8 @@ async fn a_flipped_bit_is_never_silent() {
     for at in (0..image.len()).step_by(STRIDE) {
         let mut damaged = image.clone();
         damaged[at] ^= 1 << (at % 8);
-        let opened = catch_unwind(AssertUnwindSafe(|| Store::with_backend(Memory::with(damaged), &identity())));
+        let opened =
+            catch_unwind(AssertUnwindSafe(|| Store::with_backend(Memory::with(damaged), &identity())));
         match opened {
             Ok(Ok(store)) => {
                 assert!(contents(&store) == wanted, "byte {at}: other contents, and no error");

@@ -15,7 +15,10 @@ async fn a_deleted_database_does_not_come_back_as_a_blank_voter() {
 
     let options = Options { directory: directory.path(), identity: identity(), reset: true };
     let store = Store::open(&options).expect("it was asked for");
-    assert!(store.is_replacement() && store.must_ask() && store.is_quarantined(), "it could vote or found anew");
+    assert!(
+        store.is_replacement() && store.must_ask() && store.is_quarantined(),
+        "it could vote or found anew"
+    );
     store.close().await.expect("closed");
 
     let mut store = open(directory.path()).expect("sound");
@@ -48,7 +51,10 @@ async fn a_damaged_database_is_set_aside_only_when_asked() {
     let store = Store::open(&options).expect("it was asked for");
     assert_eq!(store.vote(), None);
     let kept = fs::read_dir(directory.path()).expect("listed").filter_map(Result::ok);
-    assert!(kept.into_iter().any(|file| file.file_name().to_string_lossy().contains("damaged")), "the old one is kept");
+    assert!(
+        kept.into_iter().any(|file| file.file_name().to_string_lossy().contains("damaged")),
+        "the old one is kept"
+    );
 }
 
 #[tokio::test]
@@ -67,7 +73,9 @@ async fn anothers_store_is_refused() {
     let directory = directory();
     open(directory.path()).expect("new").close().await.expect("closed");
     let refused = |identity: Identity| {
-        Store::open(&Options { directory: directory.path(), identity, reset: true }).err().map(|e| e.to_string())
+        Store::open(&Options { directory: directory.path(), identity, reset: true })
+            .err()
+            .map(|e| e.to_string())
     };
     for other in [
         Identity { node: 2, ..identity() },

@@ -49,7 +49,10 @@ async fn everything_is_there_after_a_restart() {
     append(&mut store, (0..20).map(|i| entry(3, i, 100)).collect()).await.expect("saved");
     store.save_committed(Some(log_id(3, 17))).await.expect("saved");
     let meta = crate::group::SnapshotMeta { last_log_id: Some(log_id(3, 9)), ..Default::default() };
-    store.save_snapshot(StoredSnapshot { meta: meta.clone(), state: vec![1, 2, 3].into() }).await.expect("saved");
+    store
+        .save_snapshot(StoredSnapshot { meta: meta.clone(), state: vec![1, 2, 3].into() })
+        .await
+        .expect("saved");
     store.purge(log_id(3, 5)).await.expect("purged");
     store.truncate_after(Some(log_id(3, 18))).await.expect("truncated");
     store.close().await.expect("closed");
