@@ -8,7 +8,7 @@ use crate::product::database;
 use crate::product::files::Settings;
 use crate::product::layout::{Layout, StackPlan};
 use crate::product::profile::Profile;
-use crate::product::site::Site;
+use crate::product::site::{Part, Site};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -43,6 +43,9 @@ pub enum PeerCommand {
         /// The site.
         #[arg(long)]
         site: u8,
+        /// Which of them.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        parts: Vec<Part>,
     },
 }
 
@@ -90,9 +93,10 @@ pub fn run(command: PeerCommand) -> Result<()> {
         PeerCommand::Clone { place, site, primary } => {
             database::clone(&place.layout(), &place.netns(site), site, primary, 0)
         }
-        PeerCommand::Services { place, site } => {
+        PeerCommand::Services { place, site, parts } => {
             let binary = place.binary.canonicalize().with_context(|| place.binary.display().to_string())?;
-            Site::new(&place.layout(), &binary, &place.netns(site), site).start()?;
+            let site = Site::new(&place.layout(), &binary, &place.netns(site), site);
+            parts.iter().flat_map(|part| site.services(*part)).try_for_each(|service| service.start())?;
             loop {
                 std::thread::sleep(Duration::from_secs(3_600));
             }

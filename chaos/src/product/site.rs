@@ -5,12 +5,13 @@ use crate::lab::network::Network;
 use crate::lab::procs;
 use crate::lab::service::{Service, Spec};
 use anyhow::Result;
+use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;
 
 /// The kinds of processes that the product has at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// `tripoint witness`.
     Witness,
