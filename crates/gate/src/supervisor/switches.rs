@@ -51,13 +51,18 @@ impl Supervisor {
         let Some(lease) = &mut self.lease else { return };
         let too_soon =
             !lease.is_known() && self.life.lease_retry.is_some_and(|t| now.elapsed_shortest(t) < LEASE_RETRY);
-        match if too_soon { return } else { lease.set(wanted) } {
-            Ok(()) => self.life.problem.take_if(|p| p.starts_with(LEASE_PROBLEM)),
+        if too_soon {
+            return;
+        }
+        match lease.set(wanted) {
+            Ok(()) => {
+                self.life.problem.take_if(|p| p.starts_with(LEASE_PROBLEM));
+            }
             Err(e) => {
                 self.life.lease_retry = Some(now);
-                return self.complain(&format!("{LEASE_PROBLEM}{e}"));
+                self.complain(&format!("{LEASE_PROBLEM}{e}"));
             }
-        };
+        }
     }
 
     fn wanted_guard(&self) -> Guard {

@@ -94,7 +94,7 @@ impl Actor {
             stream: None,
             orders: 0,
         };
-        let address = "127.0.0.1:0".parse().expect("an address");
+        let address = SocketAddr::from(([127, 0, 0, 1], super::site::free_port()));
         let files = group.files(Role::Actor);
         let namespace = namespace.map(str::to_owned);
         let mut actor = Self { world: Arc::new(Mutex::new(world)), runtime: None, address, files, namespace };
@@ -105,9 +105,10 @@ impl Actor {
     fn serve(&mut self) {
         let runtime = runtime(self.namespace.as_deref());
         let identity = Identity::load(&self.files).expect("issued just now");
-        let listening = runtime.spawn(TcpListener::bind(self.address));
-        let listener = runtime.block_on(listening).expect("joined").expect("a free port");
-        self.address = listener.local_addr().expect("bound");
+        // An address that was given up a moment ago may still be taken.
+        let listener = super::wait_for("the actor's address", Duration::from_secs(10), || {
+            runtime.block_on(runtime.spawn(TcpListener::bind(self.address))).expect("joined").ok()
+        });
         let service = Desk { world: Arc::clone(&self.world) };
         let routes = Routes::new(gate_server::GateServer::new(service));
         runtime.spawn(serve(listener, identity, routes, std::future::pending()));

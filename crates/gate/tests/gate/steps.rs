@@ -131,7 +131,15 @@ fn pair() -> (Upstream, Site) {
     fs::write(site.data.join("postgresql.conf"), conf).expect("written");
     site.start_gate();
     site.actor.say(|w| w.highest = 1);
-    wait_for("a walreceiver", SOON, || site.titled("walreceiver").first().copied());
+    clients().block_on(async {
+        let client = site.connect().await;
+        let end = Instant::now() + SOON;
+        let streaming = "select 1 from pg_stat_wal_receiver where status = 'streaming'";
+        while client.query_opt(streaming, &[]).await.ok().flatten().is_none() {
+            assert!(Instant::now() < end, "it does not stream: {}", site.log());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
     (upstream, site)
 }
 
