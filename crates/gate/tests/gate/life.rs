@@ -114,8 +114,7 @@ fn epoch_zero_is_a_plain_parent_and_later_epochs_are_taken_over_in_place() {
 #[test]
 fn a_haproxy_written_for_patroni_follows_the_primary() {
     let mut site = open(1);
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let listener = std::net::SocketAddr::from(([127, 0, 0, 1], crate::site::free_port()));
     let config = format!(
         "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout client 30m\n  timeout connect 4s\n  timeout server 30m\n  \
          timeout check 1s\nlisten postgres_write\n  bind {listener}\n  option httpchk OPTIONS /primary\n  \
