@@ -4,12 +4,30 @@ use crate::tree::{read, root, sources};
 
 /// Text, where it is allowed, and the remedy.
 const BANNED: &[(&str, &[&str], &str)] = &[
-    ("SystemTime::now", &["crates/rpc/src/clock.rs", "crates/rpc/src/certs", "chaos/"], "rpc::clock: no wall clock decides anything"),
-    ("Instant::now", &["crates/consensus/", "crates/gate/src/link.rs", "crates/driver-postgres/src/writer.rs", "crates/tripoint/src/demo", "chaos/"], "rpc::clock::now"),
+    (
+        "SystemTime::now",
+        &["crates/rpc/src/clock.rs", "crates/rpc/src/certs", "chaos/"],
+        "rpc::clock: no wall clock decides anything",
+    ),
+    (
+        "Instant::now",
+        &[
+            "crates/consensus/",
+            "crates/gate/src/link.rs",
+            "crates/driver-postgres/src/writer.rs",
+            "crates/tripoint/src/demo",
+            "chaos/",
+        ],
+        "rpc::clock::now",
+    ),
     ("HashMap", &["chaos/"], "BTreeMap: the same order on every run"),
     ("todo!(", &[], "build it or report it"),
     ("#[ignore", &[], "a test runs or is not there"),
-    ("process::exit(", &["crates/tripoint/", "crates/actor/src/self_fence", "crates/gate/", "crates/consensus/", "chaos/"], "return an error"),
+    (
+        "process::exit(",
+        &["crates/tripoint/", "crates/actor/src/self_fence", "crates/gate/", "crates/consensus/", "chaos/"],
+        "return an error",
+    ),
 ];
 
 /// Longest file, in lines. Past about 600 look for the second thing in it.

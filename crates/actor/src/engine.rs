@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::epochs::EpochMap;
 use crate::event::{Event, Generation};
 use crate::guard::Guard;
-use coordination::lease::LeaseTable;
-use coordination::reconcile::LeaseView;
 use crate::stack::Stack;
 use crate::witnesses::Witnesses;
+use coordination::lease::LeaseTable;
+use coordination::reconcile::LeaseView;
 use model::{
     Desired, Epoch, Incarnation, LogIndex, Millis, Moment, RenewalNumber, SiteId, StackId, TimedAck,
 };

@@ -96,7 +96,7 @@ pub(crate) async fn run_with(
             () = ends.cancelled() => {}
         }
     };
-    let (watching, ended) = (ends.clone(), tokio::spawn(async move { server.await }));
+    let (watching, ended) = (ends.clone(), tokio::spawn(server));
     let watcher = tokio::spawn(async move {
         let outcome = ended.await;
         watching.cancel();

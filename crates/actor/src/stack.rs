@@ -2,8 +2,8 @@
 
 use crate::config::StackConfig;
 use crate::drivers::DatabaseDriver;
-use coordination::reconcile::StackEpochs;
 use crate::event::{Session, ToGate};
+use coordination::reconcile::StackEpochs;
 use coordination::reconcile::{Check, Observed, OrderKind, Progress};
 use model::{
     DatabaseReport, Epoch, GateReport, Instruction, Millis, Moment, SiteEpochs, SiteId, StepKind, TimedAck,

@@ -123,7 +123,7 @@ async fn without_answers_the_cover_ends_and_a_held_one_stays() {
     for (entry, ends) in [(timed(1, 30), true), (held(1, 30), false)] {
         let lab = Lab::start(1).await;
         let gate = lab.gate().await;
-        lab.say(|w| w.cover = cover(30, &[entry.clone()]));
+        lab.say(|w| w.cover = cover(30, std::slice::from_ref(&entry)));
         within("the gate has a cover", || gate.covers().last().is_some_and(|c| c.1 == Some(1))).await;
         lab.witness(0).set(|w| w.mood = Mood::Silent);
         let sends = lab.witness(0).renews();

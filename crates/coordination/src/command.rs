@@ -4,8 +4,8 @@
 use crate::policy::Policy;
 use alloc::{string::String, vec::Vec};
 use model::{
-    Cause, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Mode, Refusal, RegistrationAnswer,
-    RenewRequest, RenewalNumber, SiteId, StackId, StepReport, SystemId, Timeline, Verdict, WallMillis,
+    Cause, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Mode, Refusal, RegistrationAnswer, RenewRequest,
+    RenewalNumber, SiteId, StackId, StepReport, SystemId, Timeline, Verdict, WallMillis,
 };
 use serde::{Deserialize, Serialize};
 

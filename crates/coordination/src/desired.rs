@@ -70,9 +70,10 @@ fn follow(stack: &Stack, site: &SiteId) -> Instruction {
             site: active.site.clone(),
             epoch: active.epoch,
             timeline: Some(promotion.timeline),
-            report_due: stack.transition.as_ref().is_some_and(|t| {
-                t.elected == Some(active.epoch) && !t.followed.contains(site)
-            }),
+            report_due: stack
+                .transition
+                .as_ref()
+                .is_some_and(|t| t.elected == Some(active.epoch) && !t.followed.contains(site)),
         },
         _ => Instruction::Stay,
     }

@@ -45,7 +45,9 @@ impl Invariant {
     pub const fn statement(self) -> &'static str {
         match self {
             Self::S1OneWriter => "S1: at no instant do two sites run the same stack unfenced",
-            Self::S2FenceFirst => "S2: nothing of an epoch begins before every earlier one is fenced or at the same site",
+            Self::S2FenceFirst => {
+                "S2: nothing of an epoch begins before every earlier one is fenced or at the same site"
+            }
             Self::S3EpochsGrow => "S3: a stack's epoch never goes back",
             Self::S4NoLostAcknowledgement => "S4: what may be lost is bounded, measured and reported",
             Self::S5ClosedByDefault => "S5: who hears nothing keeps the stack fenced",

@@ -3,11 +3,11 @@
 //! Pure: the caller brings the clock. A right begins at the instant at which the renewal that
 //! brought it was *sent*; when its answer came is of no account.
 
+use alloc::{collections::BTreeMap, vec::Vec};
 use model::{
     Cover, CoverEntry, CoverKind, Deadline, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Millis, Moment,
     RegistrationAnswer, RenewalNumber, StackId,
 };
-use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Sends that are remembered at once. One every R and D = 6 R or more leave less than ten in
 /// flight; hurried ones come on top.

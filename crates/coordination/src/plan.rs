@@ -94,7 +94,8 @@ pub const FAILOVER: [StepRule; 6] = [
 /// The plan as a Markdown table.
 #[must_use]
 pub fn failover_table() -> String {
-    let mut text = String::from("| step | owner | needs | on failure | why |\n| --- | --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("| step | owner | needs | on failure | why |\n| --- | --- | --- | --- | --- |\n");
     for rule in FAILOVER {
         let needs = rule.needs.iter().fold(String::new(), |mut all, kind| {
             if !all.is_empty() {

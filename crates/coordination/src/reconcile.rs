@@ -6,11 +6,11 @@
 //! as a primary asks [`LeaseView::permits`] here, the shell asks it again in the step that acts,
 //! and the gate a third time on its own deadline.
 
+use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use model::{
     DatabaseReport, DatabaseRole, Deadline, DesiredStack, Epoch, GateReport, Instruction, Moment, SiteId,
     StepKind, StepOutcome, StepReport, Timeline, WalPosition,
 };
-use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// What one stack's site must never go back behind: kept on disk by the actor.

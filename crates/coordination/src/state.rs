@@ -8,12 +8,12 @@ pub use stack::{ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promoti
 
 use crate::policy::Policy;
 use crate::timing::grantor_wait;
+use alloc::collections::BTreeMap;
 use alloc::{collections::VecDeque, vec::Vec};
 use model::{
     Cover, CoverEntry, Epoch, Event, EventKind, GrantTerms, LogIndex, Millis, SiteEpochs, SiteId, StackId,
     WallMillis,
 };
-use alloc::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Events that the state remembers; older ones are gone.

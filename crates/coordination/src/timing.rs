@@ -187,7 +187,10 @@ impl Timing {
             ("the last renewal is committed: one commit after the loss at most", commit),
             ("the lease and the fence run out on the slowest clock: W", self.wait(self.terms())),
             ("the expiry is noticed and committed", commit.plus(Millis(20))),
-            ("the standbys let go and report the end of their WAL", commit.plus(v.round_trip_p99).plus(Millis(50))),
+            (
+                "the standbys let go and report the end of their WAL",
+                commit.plus(v.round_trip_p99).plus(Millis(50)),
+            ),
             ("the election is committed", commit),
             ("the elected actor renews at once", self.renew_p99()),
             ("PostgreSQL leaves recovery and takes a write", Millis(60)),
@@ -226,8 +229,14 @@ pub fn rules(v: &TimingValues) -> Vec<(TimingRule, Millis, Millis, bool)> {
     let le = |rule, left: Millis, right: Millis| (rule, left, right, left <= right);
     let lt = |rule, left: Millis, right: Millis| (rule, left, right, left < right);
     let shortest = [
-        v.lease_duration, v.renew_every, v.fence_deadline, v.detect_after, v.heartbeat, v.election_min,
-        v.election_max, v.round_trip_p99,
+        v.lease_duration,
+        v.renew_every,
+        v.fence_deadline,
+        v.detect_after,
+        v.heartbeat,
+        v.election_min,
+        v.election_max,
+        v.round_trip_p99,
     ]
     .into_iter()
     .min()
@@ -287,7 +296,11 @@ mod tests {
     #[test]
     fn the_profiles_of_the_design_hold() {
         for profile in Profile::ALL {
-            assert!(Timing::new(profile.values()).is_ok(), "{profile:?}: {:?}", broken_rules(&profile.values()));
+            assert!(
+                Timing::new(profile.values()).is_ok(),
+                "{profile:?}: {:?}",
+                broken_rules(&profile.values())
+            );
         }
     }
 

@@ -6,9 +6,7 @@ use crate::state::{Stack, State};
 use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use model::{
-    DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId,
-};
+use model::{DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId};
 
 /// What one witness reached of one site: how long ago, or never.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,10 +173,7 @@ impl LocalView {
                 self.seen.insert(request.site.clone(), now);
                 self.renewals = self.renewals.saturating_add(1);
             }
-            (
-                Command::FenceBegin { stack, .. } | Command::PromoteGivenUp { stack, .. },
-                Outcome::Applied,
-            ) => {
+            (Command::FenceBegin { stack, .. } | Command::PromoteGivenUp { stack, .. }, Outcome::Applied) => {
                 // The horizon as it stands now: later renewals no longer cover this epoch.
                 let site = state.active(stack).map(|(site, _)| site);
                 let known = site.and_then(|site| self.horizons.get(site).copied());

@@ -23,10 +23,9 @@ impl fmt::Display for IdError {
         match self {
             Self::Empty => f.write_str("the name is empty"),
             Self::TooLong(n) => write!(f, "the name has {n} bytes; at most {ID_LENGTH_MAX} are allowed"),
-            Self::Character(c) => write!(
-                f,
-                "{c:?} is not allowed here: a name has a-z, 0-9 and -, and begins with a letter"
-            ),
+            Self::Character(c) => {
+                write!(f, "{c:?} is not allowed here: a name has a-z, 0-9 and -, and begins with a letter")
+            }
         }
     }
 }

@@ -31,7 +31,9 @@ pub use id::{IdError, SiteId, StackId};
 pub use lsn::{Lsn, LsnError, SystemId, Timeline, WalPosition};
 pub use mode::Mode;
 pub use reason::{Cause, Hold, Ineligible, Refusal};
-pub use report::{DatabaseReport, Containment, DatabaseRole, GateReport, Replica, SiteReport, StepReport, Upstream};
+pub use report::{
+    Containment, DatabaseReport, DatabaseRole, GateReport, Replica, SiteReport, StepReport, Upstream,
+};
 pub use status::{
     CandidateView, Event, EventKind, GroupStatus, SiteView, StackView, StepView, TakeoverView,
     TransitionView, WitnessView,

@@ -13,7 +13,9 @@ pub struct LsnError;
 
 impl fmt::Display for LsnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an LSN: two hexadecimal numbers of up to eight digits with a slash between are expected")
+        f.write_str(
+            "not an LSN: two hexadecimal numbers of up to eight digits with a slash between are expected",
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Cause, Epoch, FenceMethod, Hold, Incarnation, Ineligible, LogIndex, Lsn, Millis, Mode, Refusal,
     RenewalNumber, SiteId, SiteReport, StackId, StepKind, StepOutcome, StepState, Timeline, Verdict,
-    WallMillis, WalPosition,
+    WalPosition, WallMillis,
 };
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

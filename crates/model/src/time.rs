@@ -49,7 +49,7 @@ impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 1_000 {
             write!(f, "{} ms", self.0)
-        } else if self.0 % 1_000 == 0 {
+        } else if self.0.is_multiple_of(1_000) {
             write!(f, "{} s", self.0 / 1_000)
         } else {
             write!(f, "{}.{:03} s", self.0 / 1_000, self.0 % 1_000)

@@ -3,8 +3,8 @@
 
 use super::Engine;
 use crate::event::{Session, ToGate};
-use coordination::reconcile::{Check, OrderKind};
 use crate::stack::{Gate, Pending};
+use coordination::reconcile::{Check, OrderKind};
 use model::{CoverEntry, GateReport, Millis, Moment, StackId, StepOutcome, TimedAck};
 use rpc::v1;
 use rpc::v1::to_gate::Kind;

@@ -1,9 +1,9 @@
 //! Registration and renewals.
 
 use super::Engine;
-use coordination::reconcile::StackEpochs;
 use crate::event::Failure;
 use coordination::lease::Taken;
+use coordination::reconcile::StackEpochs;
 use model::{
     CoverKind, Grant, Incarnation, Millis, Moment, RegistrationAnswer, RenewRequest, RenewalNumber, StackId,
     TimedAck,

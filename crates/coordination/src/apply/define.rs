@@ -1,9 +1,9 @@
 //! Sites, stacks and the policy.
 
 use super::Applied;
+use crate::Outcome;
 use crate::policy::Policy;
 use crate::state::{SITES_MAX, STACKS_MAX, Site, Stack, State};
-use crate::Outcome;
 use model::{EventKind, LogIndex, Refusal, SiteId, StackId, WallMillis};
 
 impl State {

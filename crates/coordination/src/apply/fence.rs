@@ -1,8 +1,8 @@
 //! Closing one epoch of one stack (design, section 5 rule 5, section 6).
 
 use super::Applied;
-use crate::state::{Stack, State};
 use crate::Outcome;
+use crate::state::{Stack, State};
 use alloc::{format, string::String};
 use model::{Epoch, EventKind, FenceMethod, LogIndex, Refusal, SiteId, StackId, StepReport, WallMillis};
 

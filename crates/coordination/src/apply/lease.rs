@@ -1,8 +1,8 @@
 //! Registration, renewal, expiry and verdicts (design, section 5, rules 1 to 6).
 
 use super::Applied;
-use crate::state::{CoverState, Lease, Site, State};
 use crate::Outcome;
+use crate::state::{CoverState, Lease, Site, State};
 use alloc::{collections::BTreeSet, format, vec::Vec};
 use model::{
     Cover, EventKind, FenceMethod, Grant, GrantTerms, Incarnation, LogIndex, Refusal, RegistrationAnswer,

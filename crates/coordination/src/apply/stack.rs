@@ -1,11 +1,9 @@
 //! Adoption, mode, and which standbys stream.
 
 use super::Applied;
-use crate::state::{Assignment, CoverState, Promotion, State};
 use crate::Outcome;
-use model::{
-    Epoch, EventKind, Lsn, Mode, Refusal, SiteId, StackId, SystemId, Timeline, WallMillis,
-};
+use crate::state::{Assignment, CoverState, Promotion, State};
+use model::{Epoch, EventKind, Lsn, Mode, Refusal, SiteId, StackId, SystemId, Timeline, WallMillis};
 
 impl State {
     pub(super) fn adopt(

@@ -1,10 +1,10 @@
 //! Transitions: beginning, election, steps, end (design, section 8).
 
 use super::Applied;
+use crate::Outcome;
 use crate::state::{
     ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promotion, Stack, State, Transition,
 };
-use crate::Outcome;
 use alloc::collections::{BTreeMap, BTreeSet};
 use model::{
     Cause, Epoch, EventKind, Mode, Refusal, SiteId, StackId, StepKind, StepOutcome, StepReport, StepState,
@@ -35,10 +35,10 @@ impl State {
             return Err(Refusal::TransitionRunning);
         }
         may_act(stack.mode, cause)?;
-        if let Some(site) = wish {
-            if !stack.carries(site) {
-                return Err(Refusal::NotAtSite(id.clone(), site.clone()));
-            }
+        if let Some(site) = wish
+            && !stack.carries(site)
+        {
+            return Err(Refusal::NotAtSite(id.clone(), site.clone()));
         }
         stack.transition = Some(Transition {
             from: from.clone(),

@@ -212,9 +212,10 @@ fn pause_before(attempts: u32) -> Millis {
 /// The lost site was itself elected by a failover and opened, and nobody ever streamed from it:
 /// what it acknowledged is nowhere else, so only a human may give that up.
 fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
-    let after_failover = stack.automatic.last().is_some_and(|last| {
-        stack.active.as_ref().is_some_and(|active| active.index == *last)
-    });
+    let after_failover = stack
+        .automatic
+        .last()
+        .is_some_and(|last| stack.active.as_ref().is_some_and(|active| active.index == *last));
     let opened = stack.promoted().is_some();
     let failed_for_sure = transition.promote == StepState::Failed;
     after_failover && opened && !failed_for_sure && !stack.streamed_once
@@ -304,7 +305,11 @@ fn streaming(
         } else {
             // Only a primary in good health proves that it is the standby that went away.
             let fresh = candidates::answers(
-                state, view, &active.site, policy.timing.values().renew_every.times(2), now,
+                state,
+                view,
+                &active.site,
+                policy.timing.values().renew_every.times(2),
+                now,
             );
             let well = primary.is_some_and(|p| now.elapsed_longest(p.healthy) <= NOT_STREAMING_FOR);
             let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
@@ -340,9 +345,8 @@ fn streams_now(
             && up.lag_bytes <= policy.max_lag_bytes
     });
     let same = database.system_id == stack.system_id;
-    let primary_side = primary.is_some_and(|p| {
-        p.report.database.replicas.iter().any(|r| r.name == site.as_str() && r.streaming)
-    });
+    let primary_side = primary
+        .is_some_and(|p| p.report.database.replicas.iter().any(|r| r.name == site.as_str() && r.streaming));
     standby_side && same && primary_side
 }
 

@@ -50,7 +50,9 @@ pub fn event_text(event: &EventKind) -> String {
             "{stack}: {site} let go of the primary of epoch {epoch} at {} on timeline {}",
             position.lsn, position.timeline
         ),
-        EventKind::Elected { stack, site, epoch, .. } => format!("{stack}: {site} is elected for epoch {epoch}"),
+        EventKind::Elected { stack, site, epoch, .. } => {
+            format!("{stack}: {site} is elected for epoch {epoch}")
+        }
         EventKind::Aborted { stack, site, epoch } => {
             format!("{stack}: {site} is back before any proof: it goes on, at epoch {epoch}")
         }

@@ -30,24 +30,34 @@ pub fn refusal_text(refusal: &Refusal) -> String {
         }
         Refusal::NoActor(site) => format!("site {site} has a witness only, no actor"),
         Refusal::NotAtSite(stack, site) => format!("stack {stack} has no copy at site {site}"),
-        Refusal::AlreadyDefined => "it is defined otherwise already; changing it comes with a later version".into(),
+        Refusal::AlreadyDefined => {
+            "it is defined otherwise already; changing it comes with a later version".into()
+        }
         Refusal::OtherIncarnation { registered } => {
             format!("another run of the site's actor ({registered}) is registered; register again")
         }
-        Refusal::NotRegistered => "the site's actor has not registered; is `tripoint actor` running there?".into(),
+        Refusal::NotRegistered => {
+            "the site's actor has not registered; is `tripoint actor` running there?".into()
+        }
         Refusal::LeaseExpired => "the site's lease has expired; its actor must register again".into(),
-        Refusal::StaleNumber { last } => format!("renewal number {last} was accepted already; use a higher one"),
+        Refusal::StaleNumber { last } => {
+            format!("renewal number {last} was accepted already; use a higher one")
+        }
         Refusal::Superseded { last } => format!("renewal {last} has been applied since"),
         Refusal::StaleEpoch { current } => format!("the stack is at epoch {current} by now; look again"),
         Refusal::EpochClosed { closed } => format!("epoch {closed} is closed for ever"),
         Refusal::NotFenced { site, epoch } => {
             format!("site {site} is not fenced for epoch {epoch} yet; it may still write")
         }
-        Refusal::TransitionRunning => "a transition is under way; wait for its end (`tripoint status --watch`)".into(),
+        Refusal::TransitionRunning => {
+            "a transition is under way; wait for its end (`tripoint status --watch`)".into()
+        }
         Refusal::NoTransition => "no transition is under way".into(),
         Refusal::PastElection => "the election entry is committed: the transition goes to its end".into(),
         Refusal::StepNotDue(step) => format!("step {step} is not due"),
-        Refusal::AlreadyAdopted => "the stack was adopted before; `tripoint status` shows its active site".into(),
+        Refusal::AlreadyAdopted => {
+            "the stack was adopted before; `tripoint status` shows its active site".into()
+        }
         Refusal::NotAdopted => "the stack is not adopted yet; run `tripoint adopt` first".into(),
         Refusal::CoverHeld => "the cover is held: time cannot fence it; an operator's attestation can".into(),
         Refusal::StillStopping => "the site says that something of the stack is still left there".into(),
@@ -72,8 +82,12 @@ pub fn ineligible_text(reason: &Ineligible) -> String {
         Ineligible::NotRenewing => "its actor does not renew its lease".into(),
         Ineligible::NoReport => "it reported nothing about the stack yet".into(),
         Ineligible::NotStreaming => "it does not stream from the active site".into(),
-        Ineligible::OtherDatabase => "its system identifier is another one: not a copy of this database".into(),
-        Ineligible::ForkedTimeline => "its timeline is not in the chain of promotions: it needs a rejoin".into(),
+        Ineligible::OtherDatabase => {
+            "its system identifier is another one: not a copy of this database".into()
+        }
+        Ineligible::ForkedTimeline => {
+            "its timeline is not in the chain of promotions: it needs a rejoin".into()
+        }
         Ineligible::Lagging { bytes } => format!("it lags by {bytes} bytes, more than max_lag"),
         Ineligible::PositionUnknown => "the end of its WAL is unknown".into(),
         Ineligible::NotDetached => "it has not let go of the old primary yet".into(),

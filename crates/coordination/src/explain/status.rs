@@ -41,7 +41,11 @@ pub fn status(state: &State, view: &LocalView, answering: &Answering, now: Momen
         term: answering.term,
         index: state.index(),
         sentences: stacks.iter().map(|stack| sentence(stack, answering.wall)).collect(),
-        witnesses: view.witnesses().iter().map(|site| witness_view(state, view, answering, site, now)).collect(),
+        witnesses: view
+            .witnesses()
+            .iter()
+            .map(|site| witness_view(state, view, answering, site, now))
+            .collect(),
         sites: state
             .sites()
             .iter()
@@ -156,14 +160,21 @@ fn sentence(stack: &StackView, wall: WallMillis) -> String {
         return in_transition(stack, transition);
     }
     if stack.closed {
-        return format!("{name} is fenced at {active} (epoch {}): nobody runs it.{}", stack.epoch, why(stack));
+        return format!(
+            "{name} is fenced at {active} (epoch {}): nobody runs it.{}",
+            stack.epoch,
+            why(stack)
+        );
     }
     let so_far = format!("{name} is active at {active} (epoch {}) for {}", stack.epoch, ago(since, wall));
     let Some(to) = &stack.takeover.to else {
         return format!("{so_far}; if it is lost now, nobody can take over.{}{}", against(stack), why(stack));
     };
     if stack.held {
-        return format!("{so_far}, mode {}: the group watches and does not act; {to} would be next.", stack.mode);
+        return format!(
+            "{so_far}, mode {}: the group watches and does not act; {to} would be next.",
+            stack.mode
+        );
     }
     let lost = stack.takeover.lag_bytes.map_or_else(|| "an unknown number of".to_string(), |b| b.to_string());
     format!(
@@ -213,9 +224,9 @@ pub fn explain(state: &State, view: &LocalView, only: Option<&StackId>, now: Mom
     for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
         let horizon = view.horizon_remaining(id, now).unwrap_or(Millis::ZERO);
         let silence = view.silence(id, now);
-        let unreached = state.policy().map_or_else(Vec::new, |p| {
-            view.unreached_by(id, p.timing.values().detect_after, now)
-        });
+        let unreached = state
+            .policy()
+            .map_or_else(Vec::new, |p| view.unreached_by(id, p.timing.values().detect_after, now));
         let names: Vec<&str> = unreached.iter().map(SiteId::as_str).collect();
         let seen = if names.is_empty() { "nobody".into() } else { names.join(", ") };
         lines.push(format!(
@@ -225,7 +236,12 @@ pub fn explain(state: &State, view: &LocalView, only: Option<&StackId>, now: Mom
     }
     for (id, stack) in state.stacks().iter().filter(|(id, _)| only.is_none_or(|o| o == *id)) {
         let seen = stack_view(state, view, id, stack, now);
-        lines.push(format!("stack {id}: mode {}, epoch {}, closed up to {}", stack.mode, stack.epoch(), stack.closed));
+        lines.push(format!(
+            "stack {id}: mode {}, epoch {}, closed up to {}",
+            stack.mode,
+            stack.epoch(),
+            stack.closed
+        ));
         if let Some(fence) = &stack.fence {
             lines.push(format!("  last fence: {} (entry {}): {}", fence.method, fence.index, fence.evidence));
         }

@@ -1,8 +1,8 @@
 //! What follows from each instruction, and what must not.
 
 use super::*;
-use std::vec;
 use model::{Containment, Lsn, Millis, Mode, StackId, Upstream};
+use std::vec;
 
 fn at(ms: u64) -> Moment {
     Moment { boottime: 1_000_000, raw: 2_000_000 }.after(Millis(ms))

@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 use model::{
     Cause, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId, StackId,
-    StepKind, StepState, SystemId, Timeline, WallMillis, WalPosition,
+    StepKind, StepState, SystemId, Timeline, WalPosition, WallMillis,
 };
 use serde::{Deserialize, Serialize};
 

@@ -172,7 +172,9 @@ fn a_takeover_from_a_site_that_nobody_streamed_from_needs_a_human() {
     }
     assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(2)));
     assert!(world.stack().is_closed());
-    assert!(decide::holds(&world.state, &world.view, &chat(), world.now).contains(&model::Hold::NeedsConsent));
+    assert!(
+        decide::holds(&world.state, &world.view, &chat(), world.now).contains(&model::Hold::NeedsConsent)
+    );
 }
 
 #[test]
@@ -183,7 +185,9 @@ fn a_new_leader_does_not_suspect_before_it_has_listened() {
     world.view.leading(false, world.now);
     world.run(Millis(3_000));
     world.view.leading(true, world.now);
-    assert!(!decide(&world.state, &world.view, world.now).iter().any(|c| matches!(c, Command::SetVerdict { .. })));
+    assert!(
+        !decide(&world.state, &world.view, world.now).iter().any(|c| matches!(c, Command::SetVerdict { .. }))
+    );
     world.run(Millis(1_200));
     assert_eq!(world.state.sites()[&site(1)].verdict, Verdict::Suspect);
 }
@@ -232,7 +236,16 @@ fn nothing_else_happens_twice_when_commands_are_repeated() {
         .log
         .iter()
         .map(|(_, c, _)| c.clone())
-        .filter(|c| matches!(c, Command::Elect { .. } | Command::Step(_) | Command::BeginTransition { .. } | Command::Expire { .. } | Command::Complete { .. }))
+        .filter(|c| {
+            matches!(
+                c,
+                Command::Elect { .. }
+                    | Command::Step(_)
+                    | Command::BeginTransition { .. }
+                    | Command::Expire { .. }
+                    | Command::Complete { .. }
+            )
+        })
         .collect();
     for command in log {
         world.commit(command);

@@ -3,8 +3,8 @@
 use super::world::{World, chat, site};
 use crate::{Command, Outcome, decide};
 use model::{
-    CoverKind, Epoch, Incarnation, LogIndex, Millis, Mode, Moment, Refusal, RenewalNumber, StepKind, StepOutcome, SystemId,
-    Timeline,
+    CoverKind, Epoch, Incarnation, LogIndex, Millis, Mode, Moment, Refusal, RenewalNumber, StepKind,
+    StepOutcome, SystemId, Timeline,
 };
 
 fn terms(world: &World) -> model::GrantTerms {
@@ -179,7 +179,8 @@ fn a_longer_grant_is_remembered_until_it_has_surely_ended() {
 #[test]
 fn adoption_begins_held_and_refuses_a_second() {
     let mut world = World::new();
-    let adopt = Command::Adopt { stack: chat(), site: site(1), system_id: SystemId(7), timeline: Timeline(1) };
+    let adopt =
+        Command::Adopt { stack: chat(), site: site(1), system_id: SystemId(7), timeline: Timeline(1) };
     assert_eq!(world.commit(adopt.clone()), Outcome::Applied);
     let cover = world.state.cover_of(&site(1));
     assert!(matches!(cover.of(&chat()).expect("covered").kind, CoverKind::Held { .. }));

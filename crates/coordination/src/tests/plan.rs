@@ -3,7 +3,11 @@
 #[test]
 fn the_plan_is_the_one_in_the_docs() {
     let golden = include_str!("../../testdata/failover-plan.md");
-    assert_eq!(crate::plan::failover_table(), golden, "regenerate docs/plans.md and testdata/failover-plan.md");
+    assert_eq!(
+        crate::plan::failover_table(),
+        golden,
+        "regenerate docs/plans.md and testdata/failover-plan.md"
+    );
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl World {
                 received: Some(lsn),
                 replayed: Some(lsn),
                 write_age: primary.then_some(Millis(10)),
-                upstream: streams.then(|| Upstream {
+                upstream: streams.then_some(Upstream {
                     site: active,
                     streaming: true,
                     timeline: stack.timeline,

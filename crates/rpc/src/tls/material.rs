@@ -154,7 +154,10 @@ fn unusable(file: &Path, error: &Error) -> TlsError {
 /// What tells one content of the three files from another, without reading them. A file that
 /// is away counts as a content of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(u64, u64, i64, i64, u64)>; 3]);
+pub(super) struct Stamp([Option<FileStamp>; 3]);
+
+/// Device, inode, seconds and nanoseconds of the last change, length.
+type FileStamp = (u64, u64, i64, i64, u64);
 
 impl Stamp {
     pub(super) fn of(files: &TlsFiles) -> Self {

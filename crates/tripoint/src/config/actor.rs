@@ -58,7 +58,7 @@ fn witnesses(root: &Section<'_>, own: Option<&SiteId>) -> Vec<WitnessAddress> {
         common::once(root, &mut names, site.value.to_string(), site.span, "site name");
         witnesses.push(WitnessAddress { site: site.value, address: address.value });
     }
-    if count > 0 && count % 2 == 0 {
+    if count > 0 && count.is_multiple_of(2) {
         root.fault(
             last,
             format!("{count} witnesses: an odd number is needed"),

@@ -4,7 +4,7 @@ use super::reader::{Located, Section};
 use model::SiteId;
 use rpc::identity::{PeerIdentity, Role};
 use rpc::tls::{Identity, TlsFiles};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -133,14 +133,15 @@ pub fn once(
     span: Range<usize>,
     what: &str,
 ) {
-    if seen.contains_key(&value) {
-        root.fault(
+    match seen.entry(value) {
+        Entry::Occupied(there) => root.fault(
             span,
-            format!("the {what} {value} is there twice"),
+            format!("the {what} {} is there twice", there.key()),
             "again",
             format!("every {what} stands once"),
-        );
-    } else {
-        seen.insert(value, span);
+        ),
+        Entry::Vacant(free) => {
+            free.insert(span);
+        }
     }
 }

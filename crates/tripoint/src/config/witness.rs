@@ -62,7 +62,7 @@ impl Member {
         let has_actor = section.has("actor");
         let actor = section.address_opt("actor").map(|a| a.value);
         let public = section.texts("public").into_iter().map(|t| t.value).collect();
-        if witness.is_some() && !node.as_ref().is_some_and(|n| n.value > 0) {
+        if witness.is_some() && node.as_ref().is_none_or(|n| n.value == 0) {
             section.fault(
                 section.span_of("node"),
                 "a site with a witness needs a node number above 0",
@@ -135,7 +135,7 @@ fn check_sites(root: &Section<'_>, sites: &[Member], own: Option<&Located<SiteId
         }
     }
     let witnesses: Vec<&Member> = sites.iter().filter(|s| s.has_witness).collect();
-    if !sites.is_empty() && (witnesses.len() < WITNESSES_MIN || witnesses.len() % 2 == 0) {
+    if !sites.is_empty() && (witnesses.len() < WITNESSES_MIN || witnesses.len().is_multiple_of(2)) {
         let span = witnesses.last().map_or_else(|| root.span(), |s| s.name.span.clone());
         root.fault(
             span,
