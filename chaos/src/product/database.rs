@@ -19,6 +19,7 @@ wal_keep_size = 256MB
 wal_level = replica
 hot_standby = on
 wal_log_hints = on
+recovery_init_sync_method = syncfs
 log_line_prefix = '%m [%p] '
 include_if_exists = '../tripoint.conf'
 ";
