@@ -58,6 +58,8 @@ pub enum Command {
     Adopt(ctl::change::AdoptArgs),
     /// Set what the group may do with a stack by itself
     Mode(ctl::change::ModeArgs),
+    /// Say that a lost site is off, so that its epoch counts as fenced
+    Attest(ctl::change::AttestArgs),
     /// Stop the active site and elect another, without the care of a switchover (for labs)
     #[command(hide = true)]
     StopAndElect(ctl::change::StopAndElectArgs),

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         }
         Command::Adopt(args) => operator::adopt(&args).into(),
         Command::Mode(args) => operator::mode(&args).into(),
+        Command::Attest(args) => operator::attest(&args).into(),
         Command::StopAndElect(args) => operator::stop_and_elect(&args).into(),
         Command::Status(args) => operator::status(&args).into(),
         Command::Explain(args) => operator::explain(&args).into(),

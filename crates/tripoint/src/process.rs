@@ -92,16 +92,20 @@ fn serve(mut runtime: Builder, run: impl Future<Output = anyhow::Result<()>>) ->
     }
 }
 
-/// Completes at SIGTERM or SIGINT.
-pub async fn shutdown() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+/// Completes at SIGTERM or SIGINT. A SIGHUP, with which other programs are told to read their
+/// files again, does no harm: changed certificates are found without it.
+async fn shutdown() {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
         error!("signals can't be watched: end this process with SIGKILL");
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: ending"),
-        _ = interrupt.recv() => info!("SIGINT: ending"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return info!("SIGTERM: ending"),
+            _ = interrupt.recv() => return info!("SIGINT: ending"),
+            _ = hangup.recv() => info!("SIGHUP: changed certificates are found without it; the rest needs a restart"),
+        }
     }
 }

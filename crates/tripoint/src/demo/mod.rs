@@ -28,6 +28,7 @@ use narrate::{Fault, Story, heading, show, step};
 use processes::Processes;
 use scenario::Scenario;
 use std::path::PathBuf;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `tripoint demo`.
 #[derive(Debug, Args)]
@@ -133,6 +134,7 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<bool> {
     let timing = Timing::new(profile.values()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let default = || PathBuf::from(format!("/var/tmp/tripoint-demo-{}", std::process::id()));
     let dir = std::path::absolute(args.dir.clone().unwrap_or_else(default))?;
+    let mut interruption = Interruption::watch()?;
     let mut cleanup = Cleanup::claim(dir.clone(), prefix.clone())?;
     if let Some(prefix) = &prefix {
         network::prepare(args.yes)?;
@@ -145,7 +147,7 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<bool> {
     let well = runtime.block_on(async {
         tokio::select! {
             result = play(args, layout.clone(), &postgres, timing, prefix) => result,
-            () = crate::process::shutdown() => Err(anyhow::anyhow!("interrupted")),
+            () = interruption.came() => Err(anyhow::anyhow!("interrupted")),
         }
     });
     // The writers end here, before their servers do.
@@ -161,6 +163,30 @@ fn demonstrate(args: &DemoArgs) -> anyhow::Result<bool> {
     }
     drop(cleanup);
     well
+}
+
+/// Ctrl-C, SIGTERM, and the end of the terminal. From its making on none of them ends the
+/// process before it has cleaned up.
+struct Interruption([Signal; 3]);
+
+impl Interruption {
+    fn watch() -> anyhow::Result<Self> {
+        // Needed for the making alone: the streams live on in whichever runtime there is.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _inside = runtime.enter();
+        let [one, two, three] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([one?, two?, three?]))
+    }
+
+    async fn came(&mut self) {
+        let [one, two, three] = &mut self.0;
+        tokio::select! {
+            _ = one.recv() => {}
+            _ = two.recv() => {}
+            _ = three.recv() => {}
+        }
+    }
 }
 
 async fn play(

@@ -18,6 +18,8 @@ pub struct Postgres {
     pub bin: PathBuf,
     /// What `postgres --version` says.
     pub version: String,
+    /// The first number of it.
+    pub major: u32,
     /// The user to run as; none for this process's own.
     pub user: Option<User>,
 }
@@ -31,7 +33,9 @@ pub fn find_or_install(yes: bool) -> anyhow::Result<Postgres> {
         .context("no PostgreSQL server under /usr/lib/postgresql/*/bin, even after the installation")?;
     let output = Command::new(bin.join("postgres")).arg("--version").output()?;
     let version = String::from_utf8_lossy(&output.stdout).trim().replace("postgres (PostgreSQL) ", "");
-    Ok(Postgres { bin, version, user: user()? })
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    let major = digits.parse().with_context(|| format!("PostgreSQL's version {version:?} can't be read"))?;
+    Ok(Postgres { bin, version, major, user: user()? })
 }
 
 /// PostgreSQL does not run as root: then it runs as `postgres`, whom the package brings.
