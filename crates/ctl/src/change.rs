@@ -88,6 +88,49 @@ pub async fn mode(client: &Client, stack: &str, mode: ModeName) -> Result<String
     finish(client, answer.map(|a| a.into_inner().text)).await
 }
 
+/// `tripoint attest`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For a site that is lost while its cover is held (mode observe), so that time cannot fence it.\nSee with your own eyes that it is off: if it is not, two sites may write. Kept with your name.\n\nExample:\n  tripoint attest --stack main --epoch 3 --reason 'power is off, seen by Ada' --yes"
+)]
+pub struct AttestArgs {
+    /// The stack
+    #[arg(long)]
+    pub stack: String,
+    /// Exactly this epoch, as `tripoint status` shows it
+    #[arg(long)]
+    pub epoch: u64,
+    /// How you know that the site is off
+    #[arg(long)]
+    pub reason: String,
+    /// You are sure
+    #[arg(long, short, required = true)]
+    pub yes: bool,
+    /// How to reach the group.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Closes an epoch by an operator's word.
+///
+/// # Errors
+/// Refused, or nobody answers.
+pub async fn attest(client: &Client, args: &AttestArgs) -> Result<String, Failure> {
+    let request = v1::AttestRequest {
+        stack: args.stack.clone(),
+        epoch: args.epoch,
+        operator: String::new(),
+        reason: args.reason.clone(),
+    };
+    let answer = client
+        .each(CHANGE_DEADLINE, |channel| {
+            let request = request.clone();
+            async move { v1::operator_client::OperatorClient::new(channel).attest(request).await }
+        })
+        .await;
+    finish(client, answer.map(|a| a.into_inner().text)).await
+}
+
 /// `tripoint stop-and-elect`: a plain stop of the active site and an election, for labs.
 #[derive(Debug, Args)]
 pub struct StopAndElectArgs {

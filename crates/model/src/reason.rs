@@ -107,6 +107,8 @@ pub enum Refusal {
     TimingRule,
     /// More than the group can keep.
     LimitReached,
+    /// The site's lease has not expired: it may well be alive.
+    StillLeased(SiteId),
 }
 
 /// Why a site cannot take a stack over now.

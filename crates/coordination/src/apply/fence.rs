@@ -79,6 +79,10 @@ impl State {
     ) -> Applied {
         let stack = self.stack_at(id, epoch)?;
         let site = open_site(stack)?;
+        // Nobody's word is taken against a site that renews.
+        if self.is_registered(&site) {
+            return Err(Refusal::StillLeased(site));
+        }
         let evidence = format!("{operator}: {reason}");
         self.record(
             at,

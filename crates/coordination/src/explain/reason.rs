@@ -69,6 +69,11 @@ pub fn refusal_text(refusal: &Refusal) -> String {
         Refusal::OtherEntry { last } => format!("entry {last} is the one that counts"),
         Refusal::StalePolicy => "the policy was changed meanwhile; read it again".into(),
         Refusal::TimingRule => "a timing rule is broken; `tripoint timing` shows which".into(),
+        Refusal::StillLeased(site) => {
+            format!(
+                "the lease of site {site} has not expired: it may well be alive; wait until status says so"
+            )
+        }
         Refusal::LimitReached => "the group's limit is reached".into(),
     }
 }

@@ -88,6 +88,18 @@ fn a_held_cover_is_not_fenced_by_time() {
 }
 
 #[test]
+fn nobody_attests_against_a_site_that_renews() {
+    let mut world = World::automatic();
+    let attest = Command::Attest {
+        stack: chat(),
+        epoch: Epoch(1),
+        operator: "ada".into(),
+        reason: "I think that it is off".into(),
+    };
+    assert_eq!(world.commit(attest), Outcome::Refused(Refusal::StillLeased(site(1))));
+}
+
+#[test]
 fn held_to_timed_counts_only_once_the_gate_says_so() {
     let mut world = World::automatic();
     world.commit(Command::SetMode { stack: chat(), mode: Mode::Observe });
