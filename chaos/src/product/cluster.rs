@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// A standby that doesn't stream for this long is made anew.
 const STREAM_PATIENCE: Duration = Duration::from_secs(4);
+/// A group without a leader for this long has lost more than a heartbeat on a busy machine.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -130,12 +132,18 @@ impl Cluster {
         &self.sites[usize::from(number) - 1]
     }
 
-    /// What a witness says of the first stack and its leader.
+    /// What the group says of itself; a change of leader is waited for.
     ///
     /// # Errors
-    /// If none answers with a quorum.
+    /// If no witness answers with a quorum for a while.
     pub fn status(&self) -> Result<Status> {
-        self.cli.status()
+        let deadline = Instant::now() + STATUS_PATIENCE;
+        loop {
+            match self.cli.status() {
+                Err(_) if Instant::now() < deadline => pause()?,
+                answer => return answer,
+            }
+        }
     }
 
     /// The active site of a stack.

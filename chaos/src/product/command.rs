@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 /// Longest that any command may take, seconds.
 const COMMAND_SECONDS: &str = "20";
 
+/// More of a failed command's output is not repeated.
+const SAID_MAX: usize = 300;
+
 /// How to call `tripoint`.
 #[derive(Clone, Debug)]
 pub struct Tripoint {
@@ -84,7 +87,8 @@ impl Tripoint {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("tripoint {}: {} {} {}", args.join(" "), output.status, errors.trim(), text.trim());
+            let said: String = format!("{} {}", errors.trim(), text.trim()).chars().take(SAID_MAX).collect();
+            bail!("tripoint {}: {} {said}", args.join(" "), output.status);
         }
         Ok(text)
     }

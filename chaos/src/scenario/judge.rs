@@ -217,3 +217,6 @@ fn nanos(duration: std::time::Duration) -> u64 {
 fn round(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests;
