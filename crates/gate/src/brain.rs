@@ -50,7 +50,7 @@ impl Held {
 /// What the data directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// No data directory, or not one that this server version can start.
+    /// No data directory, not one that this server version can start, or not readable now.
     Absent,
     /// `standby.signal` is there.
     Standby,
@@ -202,7 +202,7 @@ impl Input<'_> {
     }
 
     fn decide_standby(&self) -> Decision {
-        let out = self.promoted_by_others || self.data != Data::Standby;
+        let out = self.promoted_by_others || self.data == Data::Primary;
         if out && self.highest() > Epoch::NONE {
             return Decision::Kill("the standby was promoted, and not by the gate");
         }

@@ -74,16 +74,14 @@ impl DataDirectory {
             (found, _) => found.is_some(),
         };
         if !fits || self.control().is_none() {
-            Data::Absent
-        } else if self.has_standby_signal() {
-            Data::Standby
-        } else {
-            Data::Primary
+            return Data::Absent;
         }
-    }
-
-    pub(crate) fn has_standby_signal(&self) -> bool {
-        self.path.join("standby.signal").exists()
+        match self.path.join("standby.signal").try_exists() {
+            Ok(true) => Data::Standby,
+            Ok(false) => Data::Primary,
+            // Not known (too many open files): then nothing is started, and nothing is killed.
+            Err(_) => Data::Absent,
+        }
     }
 
     /// The control file. Two equal reads: the server writes it in one piece, but not under a

@@ -7,14 +7,30 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
+use axum::serve::Listener;
 use model::{DatabaseRole, Millis, Moment};
 use serde::Serialize;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 
 /// A lag that is older than this is not known.
 const LAG_AGE_MAX: Millis = Millis(10_000);
 /// The main thread turns at least each 0.1 s; one that did not for so long hangs.
 const TURN_AGE_MAX: Millis = Millis(2_000);
+
+/// Connections at one time; the next ones wait in the kernel's queue. The gate needs its
+/// descriptors for better things.
+const CONNECTIONS_MAX: usize = 64;
+/// A connection is cut after this, whatever it does: checks make a new one each time.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// What the body says.
 #[derive(Debug, Serialize)]
@@ -31,8 +47,79 @@ struct Body {
 }
 
 /// All paths.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(answer).with_state(shared)
+}
+
+/// Serves until the runtime ends.
+pub(crate) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let bounded = Bounded { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    axum::serve(bounded, router(shared)).await
+}
+
+/// A listener with at most so many connections at one time.
+struct Bounded {
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+}
+
+impl Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        // The semaphore is never closed: there is always a permit, sooner or later.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Connection { stream, age: Box::pin(sleep(CONNECTION_AGE_MAX)), _permit: permit }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection with a permit and an end.
+struct Connection {
+    stream: TcpStream,
+    age: Pin<Box<Sleep>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    fn check_age(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.age.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check_age(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_age(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> impl IntoResponse {

@@ -193,13 +193,9 @@ fn threads(link: Link, endpoint: Option<TcpListener>, shared: &Arc<Shared>) -> R
     let runtime = runtime.map_err(Error::system("start threads"))?;
     runtime.spawn(link.run());
     if let Some(listener) = endpoint {
-        let router = endpoint::router(Arc::clone(shared));
+        let served = endpoint::serve(listener, Arc::clone(shared));
         runtime.spawn(async move {
-            let served = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => axum::serve(listener, router).await,
-                Err(e) => Err(e),
-            };
-            if let Err(e) = served {
+            if let Err(e) = served.await {
                 tracing::error!("role endpoint: {e}");
             }
         });

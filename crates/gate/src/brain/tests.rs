@@ -169,6 +169,10 @@ fn a_standby_that_others_promoted_is_killed_from_epoch_one_on() {
     assert_eq!(i.decide(), Decision::Keep);
     i.promoted_by_others = true;
     assert!(matches!(i.decide(), Decision::Kill(_)));
+    i.promoted_by_others = false;
+    i.data = Data::Absent;
+    assert_eq!(i.decide(), Decision::Keep, "what cannot be read now proves nothing");
+    i.promoted_by_others = true;
     i.record = record(0, 0);
     assert_eq!(i.decide(), Decision::Keep, "not adopted: a plain parent");
 }

@@ -128,11 +128,17 @@ impl Supervisor {
             running: !matches!(self.life.server, Server::Down),
             standby: data == Data::Standby,
             data_present: data != Data::Absent,
-            clean_shutdown: self.life.clean,
+            clean_shutdown: self.life.clean.or_else(|| self.found_clean()),
             containment: self.holder.way(),
             kernel_lease: self.lease.as_ref().is_some_and(crate::firewall::KernelLease::is_known),
             problem: self.problem(),
         }
+    }
+
+    /// What an earlier gate left: said until something was opened.
+    fn found_clean(&self) -> Option<bool> {
+        let down = matches!(self.life.server, Server::Down);
+        self.life.control.filter(|_| down).map(|c| c.is_clean())
     }
 
     fn problem(&self) -> Option<String> {

@@ -269,3 +269,16 @@ fn another_server_in_the_directory_is_refused_at_epoch_zero_and_killed_later() {
     site.actor.cover(1);
     wait_for("an open primary", SOON, || (site.role("GET", "/primary") == 200).then_some(()));
 }
+
+#[test]
+fn idle_connections_do_not_use_up_the_role_endpoint() {
+    let site = open(1);
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", site.endpoint)).expect("queued");
+    let idle: Vec<_> = (0..60).map(|_| connect()).collect();
+    assert_eq!(site.role("GET", "/primary"), 200, "below the limit");
+    let more: Vec<_> = (0..40).map(|_| connect()).collect();
+    let fds = fs::read_dir(format!("/proc/{}/fd", site.gate_pid())).expect("readable").count();
+    assert!(fds < 130, "{fds} descriptors");
+    drop((idle, more));
+    wait_for("an answer", SOON, || (site.role("GET", "/primary") == 200).then_some(()));
+}
