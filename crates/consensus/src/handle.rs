@@ -260,8 +260,10 @@ impl Handle {
             match error {
                 RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
                     // Elected a moment ago: wait for the first acknowledgement.
-                    if forward.reason == ForwardReason::LeaseExpired && self.is_settling() {
-                        self.settled().await;
+                    if forward.reason == ForwardReason::LeaseExpired
+                        && self.is_settling()
+                        && timeout(self.patience(), self.settled()).await.is_ok()
+                    {
                         continue;
                     }
                     return Local::NotLeader;
