@@ -153,6 +153,7 @@ impl Engine {
             self.leading_since = leads.then_some(now);
             self.view.leading(leads, now);
             tracing::info!(site = %self.config.site, leads, term = self.leadership.term, "leadership");
+            self.compare_timing();
         }
         self.proposals.sweep(self.state.index(), now);
         if !leads {
@@ -165,6 +166,17 @@ impl Engine {
             self.propose(command);
         }
         self.mind_the_seat(now);
+    }
+
+    /// The group keeps the policy that it committed; a file that says otherwise misleads.
+    fn compare_timing(&self) {
+        let Some(policy) = self.state.policy() else { return };
+        if policy.timing != self.config.policy.timing {
+            tracing::warn!(
+                revision = policy.revision,
+                "the configured timing differs from the group's, which stays in force; make the file agree with `tripoint timing`"
+            );
+        }
     }
 
     /// Proposes a command unless it is under way.

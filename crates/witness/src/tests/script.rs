@@ -1,6 +1,6 @@
 //! An actor that plays a database: registers, renews, watches, and reports each step as done.
 
-use super::lab::{Lab, stack};
+use super::lab::{LIMIT, Lab, stack};
 use model::{
     Containment, Cover, CoverKind, DatabaseReport, DatabaseRole, Desired, Epoch, GateReport, Grant,
     Incarnation, Instruction, Lsn, Millis, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteId,
@@ -10,9 +10,9 @@ use rpc::identity::Role;
 use rpc::tonic::{Status, transport::Channel};
 use rpc::v1;
 use rpc::v1::actor_client::ActorClient;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const RENEW_EVERY: Duration = Duration::from_millis(300);
 const SYSTEM: SystemId = SystemId(7);
@@ -85,7 +85,12 @@ impl Script {
     /// Registers, then renews, reports and obeys until it is aborted.
     pub fn play(mut self) -> JoinHandle<()> {
         tokio::spawn(async move {
-            self.register().await.unwrap();
+            // The witnesses may be starting.
+            let started = Instant::now();
+            while let Err(error) = self.register().await {
+                assert!(started.elapsed() < LIMIT, "{error}");
+                sleep(Duration::from_millis(50)).await;
+            }
             let request = v1::WatchRequest { site: self.site.as_str().to_owned() };
             let mut views = self.client.watch(request).await.unwrap().into_inner();
             let mut ticks = interval(RENEW_EVERY);
