@@ -144,7 +144,13 @@ impl Lab {
             last = Some(status);
             good
         });
-        assert!(found.await, "never: {what}; last: {last:#?}");
+        if !found.await {
+            for site in self.running.keys() {
+                let seen = self.status(site, true).await.map(|s| (s.leader, s.term, s.index, s.witnesses));
+                eprintln!("{site} sees {seen:?}");
+            }
+            panic!("never: {what}; last: {last:#?}");
+        }
         last.unwrap().unwrap()
     }
 
