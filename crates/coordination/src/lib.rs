@@ -14,6 +14,7 @@
 //! | [`mod@desired`] | what each site should do, as the state says |
 //! | [`mod@reconcile`] | what an actor does about it |
 //! | [`lease`] | what a site may run until when, by its own clocks |
+//! | [`permit`] | what a gate may open, and when it must close |
 //! | [`plan`] | the steps of a transition, as data |
 //! | [`explain`] | English, in this one place |
 //! | [`invariants`] | what must always hold, by name |
@@ -32,6 +33,7 @@ pub mod desired;
 pub mod explain;
 pub mod invariants;
 pub mod lease;
+pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod reconcile;

@@ -1,7 +1,7 @@
 //! What the data directory says, without a word of SQL: the control file, `standby.signal`,
 //! `postmaster.pid`.
 
-use crate::brain::Data;
+use coordination::permit::Data;
 use model::{Lsn, Timeline};
 use std::fs;
 use std::path::{Path, PathBuf};

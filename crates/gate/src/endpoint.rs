@@ -1,13 +1,13 @@
 //! The role endpoint: plain HTTP with the paths and codes that load balancers know from
 //! Patroni. `/primary` is 200 only under a valid cover at the instant of the answer.
 
-use crate::brain::Mode;
 use crate::shared::{Role, Shared, Snapshot};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::serve::Listener;
+use coordination::permit::Mode;
 use model::{DatabaseRole, Millis, Moment};
 use serde::Serialize;
 use std::io;

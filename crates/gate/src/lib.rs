@@ -7,14 +7,13 @@
 //!
 //! | module | what it is about |
 //! | --- | --- |
-//! | [`brain`] | what may be opened, and when it must close: pure |
+//! | [`coordination::permit`] | what may be opened, and when it must close: pure |
 //! | `supervisor` | the main thread's loop around it |
 //! | `hold` | containment: cgroup, PID namespace, container; the warden |
 //! | `timer`, `firewall` | what the kernel does when the gate cannot |
 //! | `record`, `settings`, `timelines`, `data` | what is on disk |
 //! | `link`, `endpoint` | the actor, and load balancers |
 
-pub mod brain;
 mod check;
 mod config;
 mod data;

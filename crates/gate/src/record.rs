@@ -4,7 +4,7 @@
 //! fails its checksum counts as lost: then nothing opens until the group's answer refills it.
 
 use crate::Error;
-use crate::brain::Record;
+use coordination::permit::Record;
 use model::{CoverKind, Epoch, LogIndex};
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,6 +1,5 @@
 //! Puts a gate together on the main thread, starts the other threads, and runs it.
 
-use crate::brain::Record;
 use crate::data::DataDirectory;
 use crate::firewall::KernelLease;
 use crate::hold::{Holder, Program, User, be_init_for_gate, find_program};
@@ -12,6 +11,7 @@ use crate::shared::{Event, Shared, Snapshot};
 use crate::supervisor::{Parts, Supervisor};
 use crate::timer::KernelTimer;
 use crate::{Config, ContainmentChoice, Error, KernelLeaseChoice, endpoint, sys};
+use coordination::permit::Record;
 use model::{Containment, Epoch, GateReport};
 use rpc::tls::Identity;
 use std::net::TcpListener;

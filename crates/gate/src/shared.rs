@@ -1,6 +1,6 @@
 //! What the main thread shows to the other threads, and the events that they hand it.
 
-use crate::brain::Mode;
+use coordination::permit::Mode;
 use model::{
     CoverEntry, DatabaseReport, Deadline, Epoch, GateReport, GrantTerms, LogIndex, Millis, Moment,
     SiteEpochs, StepOutcome, TimedAck, Timeline,

@@ -12,7 +12,6 @@ mod open;
 mod orders;
 mod switches;
 
-use crate::brain::{Data, Decision, Held, Input, Mode, Record, Running};
 use crate::data::{Control, DataDirectory, State};
 use crate::firewall::KernelLease;
 use crate::hold::{Holder, Program, User};
@@ -24,6 +23,7 @@ use crate::shared::{Answer, Done, Event, Shared};
 use crate::timer::KernelTimer;
 use crate::{Config, Error, processes, sys};
 use close::Stop;
+use coordination::permit::{Data, Decision, Held, Input, Mode, Record, Running};
 use model::{
     CoverKind, DatabaseReport, Deadline, Epoch, GrantTerms, LogIndex, Millis, Moment, SiteEpochs, TimedAck,
     Timeline,

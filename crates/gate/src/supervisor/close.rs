@@ -2,9 +2,9 @@
 
 use super::open::words;
 use super::{Ending, Open, Server, Supervisor};
-use crate::brain::Mode;
 use crate::fence::{Stage, stage};
 use crate::{processes, sys};
+use coordination::permit::Mode;
 use model::{Epoch, Millis, Moment};
 use std::collections::BTreeSet;
 
@@ -175,7 +175,7 @@ impl Supervisor {
     /// Relinquishes an epoch on disk: nothing at or below it runs here again.
     pub(super) fn relinquish(&mut self, epoch: Epoch) -> bool {
         let record = self.record.unwrap_or_default();
-        let closed = crate::brain::Record {
+        let closed = coordination::permit::Record {
             highest: record.highest.max(epoch),
             closed: record.closed.max(epoch),
             ..record

@@ -2,10 +2,10 @@
 //! and clock once more in the very step in which it acts.
 
 use super::{Open, Server, Supervisor};
-use crate::brain::{Data, Mode};
 use crate::data::State;
 use crate::firewall::Guard;
 use crate::{Error, timelines};
+use coordination::permit::{Data, Mode};
 use model::{Epoch, Millis, Moment, Timeline};
 use std::fs::File;
 use std::os::unix::fs::chown;

@@ -2,9 +2,9 @@
 //! repeated; orders of an earlier stream are forgotten, what they began goes on.
 
 use super::{Server, Supervisor};
-use crate::brain::{Data, Mode};
 use crate::shared::{Done, Order};
 use crate::{processes, sys};
+use coordination::permit::{Data, Mode};
 use model::{Epoch, Millis, Moment, StepOutcome, Timeline};
 use std::collections::BTreeMap;
 

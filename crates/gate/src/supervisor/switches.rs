@@ -3,10 +3,10 @@
 use super::close::Stop;
 use super::{Open, Server, Supervisor};
 use crate::Error;
-use crate::brain::{Data, Mode};
 use crate::fence::TIMER_TENTHS;
 use crate::firewall::Guard;
 use crate::shared::{Role, Snapshot};
+use coordination::permit::{Data, Mode};
 use model::{Containment, Deadline, Epoch, GateReport, Millis, Moment};
 
 /// A kernel lease that could not be set is tried again this often.
