@@ -1,5 +1,6 @@
 //! The whole product in a lab: brought up, asked, healed, brought home.
 
+use super::cgroups;
 use super::command::{Status, Tripoint, elections, tripoint};
 use super::database;
 use super::files::{self, Settings};
@@ -285,9 +286,13 @@ impl Drop for Cluster {
                 site.services(part).iter().for_each(|s| s.let_end());
             }
         }
+        let pids: Vec<i32> =
+            self.network.places().filter_map(|place| self.network.pids(place).ok()).flatten().collect();
+        let groups = cgroups::of(&pids);
         for site in &self.sites {
             let _ = site.kill(&self.network); // no namespace: nothing to kill
         }
+        cgroups::remove(&groups);
         if !self.keep_files {
             let _ = fs::remove_dir_all(&self.layout.root); // left over is harmless: the next one empties it
         }
