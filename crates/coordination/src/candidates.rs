@@ -35,10 +35,20 @@ impl Candidate {
         self.against.is_empty()
     }
 
-    /// True if the group may still hear its position: it renews, but has not let go yet.
+    /// True if the group may still hear its position: it has not let go yet, and nothing worse
+    /// than silence speaks against it. A site whose lease has expired is not waited for.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.against == [Ineligible::NotDetached]
+        let silent = |reason: &Ineligible| {
+            matches!(
+                reason,
+                Ineligible::NotDetached
+                    | Ineligible::NotRenewing
+                    | Ineligible::NoReport
+                    | Ineligible::GateAway
+            )
+        };
+        self.against.contains(&Ineligible::NotDetached) && self.against.iter().all(silent)
     }
 }
 

@@ -32,6 +32,22 @@ fn the_longest_log_wins_over_the_priority() {
 }
 
 #[test]
+fn a_standby_with_the_longer_log_is_waited_for_though_it_is_silent_for_a_moment() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    world.lose(&site(1));
+    world.run(Millis(7_000));
+    // dc3's actor is restarted in the very moment of the expiry.
+    world.lose(&site(3));
+    world.until("the fence", |w| w.stack().is_closed());
+    world.turn(true);
+    world.turn(true);
+    world.register(&site(3), 33);
+    world.run(Millis(2_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
+}
+
+#[test]
 fn a_blip_shorter_than_detection_changes_nothing() {
     let mut world = World::automatic();
     for _ in 0..20 {
