@@ -126,6 +126,8 @@ async fn the_role_cannot_promote_and_a_server_in_trouble_is_reported() {
     let primary = driver(&cluster, cluster.primary_port);
     observed(&primary, "a standby streams", |r| r.replicas.iter().any(|s| s.streaming)).await;
     primary.write_probe(permit(true)).await.expect("a primary takes the probe");
+    let standby = driver(&cluster, cluster.standby_port);
+    observed(&standby, "the standby has replayed the role", |r| r.role == DatabaseRole::Standby).await;
 
     for statement in ["SELECT pg_promote()", "SELECT pg_reload_conf()", "SELECT pg_wal_replay_pause()"] {
         assert_eq!(cluster.refusal(cluster.standby_port, statement), "42501", "{statement}");
