@@ -24,9 +24,7 @@ pub fn mode(args: &ctl::change::ModeArgs) -> Exit {
 
 /// `tripoint attest`.
 pub fn attest(args: &ctl::change::AttestArgs) -> Exit {
-    with_client(&args.connection, async |client| {
-        ctl::change::print(ctl::change::attest(&client, args).await)
-    })
+    with_client(&args.connection, async |client| ctl::change::print(ctl::change::attest(&client, args).await))
 }
 
 /// `tripoint stop-and-elect`.
