@@ -176,8 +176,8 @@ impl Cluster {
             let name = &self.layout.stacks[stack].name;
             let said = status.stack(name).with_context(|| format!("no stack {name} in the status"))?;
             let Some(active) = said.active else { return Ok(Some(format!("{name}: nobody is active"))) };
-            if said.transition || said.closed {
-                return Ok(Some(format!("{name}: in transition or closed")));
+            if said.transition || said.closed || said.held {
+                return Ok(Some(format!("{name}: in transition, closed, or its cover is still held")));
             }
             if !database::is_primary(&self.layout, active, stack) {
                 return Ok(Some(format!("{name}: dc{active} is no primary")));

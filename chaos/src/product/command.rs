@@ -35,6 +35,8 @@ pub struct StackStatus {
     pub transition: bool,
     /// True if the present epoch is closed.
     pub closed: bool,
+    /// True while its cover is held: time can't fence it then, and nobody takes over by it.
+    pub held: bool,
     /// The site that would take over now.
     pub takeover: Option<u8>,
 }
@@ -127,6 +129,7 @@ fn parse_status(value: &Value) -> Result<Status> {
             epoch: s["epoch"].as_u64().unwrap_or(0),
             transition: !s["transition"].is_null(),
             closed: s["closed"].as_bool().unwrap_or(false),
+            held: s["held"].as_bool().unwrap_or(false),
             takeover: site(&s["takeover"]["to"]),
         };
         (s["stack"].as_str().unwrap_or_default().to_owned(), status)
