@@ -89,8 +89,9 @@ impl Write {
 /// written any more: what the disk then holds is unknown until it is read afresh.
 pub(super) fn run(database: Database, mut requests: mpsc::Receiver<Write>, cache: &Arc<Mutex<Cache>>) {
     let mut failed: Option<String> = None;
-    let mut closing = None;
-    while closing.is_none()
+    // Several may ask at once, and each waits until the file is closed.
+    let mut closing = Vec::new();
+    while closing.is_empty()
         && let Some(first) = requests.blocking_recv()
     {
         let mut batch = vec![first];
@@ -108,13 +109,13 @@ pub(super) fn run(database: Database, mut requests: mpsc::Receiver<Write>, cache
         }
         for write in batch {
             match write {
-                Write::Close { done } => closing = Some((done, result.clone())),
+                Write::Close { done } => closing.push((done, result.clone())),
                 other => other.finish(&result),
             }
         }
     }
     drop(database);
-    if let Some((done, result)) = closing {
+    for (done, result) in closing {
         Write::Close { done }.finish(&result);
     }
 }

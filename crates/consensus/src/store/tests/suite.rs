@@ -74,3 +74,26 @@ async fn a_hole_is_refused() {
     append(&mut store, vec![entry(1, 0, 1)]).await.expect("saved");
     assert!(append(&mut store, vec![entry(1, 2, 1)]).await.is_err());
 }
+
+/// Two that ask at once are answered in one batch: neither before the file is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_closed_the_store_finds_it_closed() {
+    for _ in 0..20 {
+        let directory = directory();
+        let mut store = open(directory.path()).expect("a new store opens");
+        append(&mut store, (0..20).map(|i| entry(3, i, 100)).collect()).await.expect("saved");
+        let path = directory.path().join("consensus.redb");
+        let closes = (0..4).map(|_| {
+            let (store, path) = (store.clone(), path.clone());
+            tokio::spawn(async move {
+                // A second one may be told that it is closed already.
+                let _ = store.close().await;
+                let file = std::fs::File::open(path).expect("there");
+                assert!(file.try_lock_shared().is_ok(), "the store still holds its file");
+            })
+        });
+        for close in closes.collect::<Vec<_>>() {
+            close.await.expect("closed");
+        }
+    }
+}
