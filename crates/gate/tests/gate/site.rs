@@ -162,7 +162,17 @@ impl Site {
 
     /// What a gate that was started so says on standard error, once it has ended.
     pub fn gate_command(&self) -> Command {
-        let binary = env!("CARGO_BIN_EXE_gate-under-test");
+        let built = env!("CARGO_BIN_EXE_gate-under-test");
+        let copy = self.root.path().join("gate-under-test");
+        let binary = if self.wish.unprivileged {
+            // The build tree may lie where only root may look.
+            if !copy.exists() {
+                fs::copy(built, &copy).expect("copied");
+            }
+            copy.to_str().expect("a path of ours")
+        } else {
+            built
+        };
         let mut command = match &self.wish.namespace {
             None if self.wish.container => {
                 let mut command = Command::new("unshare");
