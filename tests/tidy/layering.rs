@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("coordination", &["model"]),
     ("rpc", &["model"]),
     ("consensus", &["model", "coordination", "rpc"]),
+    ("planted", &["model"]),
     ("simulation", &["model", "coordination"]),
     ("witness", &["model", "coordination", "consensus", "rpc"]),
     ("actor", &["model", "coordination", "rpc"]),

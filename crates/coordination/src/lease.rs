@@ -168,6 +168,7 @@ impl LeaseTable {
             }
         };
         self.heard = true;
+        let sent = if planted!(LeaseFromArrival) { now } else { sent };
         self.prolong(Deadline::new(sent, grant.terms.lease_duration), now);
         Taken::Yes { changed }
     }

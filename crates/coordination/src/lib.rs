@@ -25,6 +25,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+pub mod planted;
+
 mod apply;
 pub mod candidates;
 pub mod command;
