@@ -17,8 +17,9 @@ const SIGNAL_EVERY: Millis = Millis(100);
 /// Pauses before a restart in place, by the number of ends in a row.
 const PAUSES: [Millis; 7] =
     [Millis(0), Millis(200), Millis(500), Millis(1_000), Millis(2_000), Millis(5_000), Millis(10_000)];
-/// A server that lived this long ended for a new reason.
-const LIVED: Millis = Millis(30_000);
+/// A server that lived this long ended for a new reason. The pauses are there for one that cannot
+/// start, not for one that is killed now and then: each would be an outage for its clients.
+const LIVED: Millis = Millis(2_000);
 
 /// A promotion under way.
 pub(super) struct Promotion {
@@ -238,5 +239,40 @@ pub(super) fn words(mode: Mode) -> String {
         Mode::Standby => "standby".into(),
         Mode::Plain => "as it is found, not adopted".into(),
         Mode::Primary(epoch) => format!("primary at epoch {epoch}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment { boottime: 1_000_000, raw: 1_000_000 }.after(Millis(millis))
+    }
+
+    #[test]
+    fn a_server_killed_each_ten_seconds_is_restarted_at_once_each_time() {
+        let mut restarts = Restarts::default();
+        for round in 1..=8 {
+            let now = at(round * 10_000);
+            restarts.ended(Millis(9_800), now);
+            assert!(restarts.is_due(now), "round {round}");
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_start_is_tried_ever_more_seldom() {
+        let mut restarts = Restarts::default();
+        let mut now = at(0);
+        for pause in PAUSES {
+            restarts.ended(Millis(10), now);
+            assert_eq!(
+                restarts.is_due(now.after(Millis(pause.0.saturating_sub(1)))),
+                pause == Millis(0),
+                "{pause}"
+            );
+            now = now.after(pause);
+            assert!(restarts.is_due(now), "{pause}");
+        }
     }
 }
