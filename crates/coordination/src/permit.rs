@@ -7,6 +7,14 @@
 //! epoch that names another site exists only once this one was fenced, and one that names
 //! this site arrives with its cover a moment later.
 
+mod fence;
+mod memory;
+mod orders;
+
+pub use fence::{FenceStage, TIMER_TENTHS, fence_stage};
+pub use memory::{Answer, Memory, TERM_MIN, Taken};
+pub use orders::{Order, Server, Way, relinquishment};
+
 use model::{CoverEntry, CoverKind, Deadline, Epoch, Millis, Moment, SiteEpochs};
 
 /// What the gate keeps on disk, fsynced.
