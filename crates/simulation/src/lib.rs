@@ -2,3 +2,4 @@
 //! the checkers that judge histories against the invariants.
 
 pub mod checkers;
+pub mod history;
