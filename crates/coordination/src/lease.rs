@@ -8,6 +8,7 @@ use model::{
     Cover, CoverEntry, CoverKind, Deadline, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Millis, Moment,
     RegistrationAnswer, RenewalNumber, StackId,
 };
+use serde::Serialize;
 
 /// Sends that are remembered at once. One every R and D = 6 R or more leave less than ten in
 /// flight; hurried ones come on top.
@@ -39,7 +40,7 @@ pub enum Taken {
 }
 
 /// The right to run one stack at one epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Right {
     kind: CoverKind,
     /// t_send + D of the latest renewal whose cover held this (stack, epoch), timed. None while
@@ -57,7 +58,7 @@ pub struct Valid {
 }
 
 /// The state of this site's lease.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct LeaseTable {
     incarnation: Option<Incarnation>,
     number_last: RenewalNumber,

@@ -16,9 +16,10 @@ pub use memory::{Answer, Memory, TERM_MIN, Taken};
 pub use orders::{Order, Server, Way, relinquishment};
 
 use model::{CoverEntry, CoverKind, Deadline, Epoch, Millis, Moment, SiteEpochs};
+use serde::Serialize;
 
 /// What the gate keeps on disk, fsynced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// Highest epoch seen.
     pub highest: Epoch,
@@ -39,7 +40,7 @@ impl Record {
 }
 
 /// A cover as the gate holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Held {
     /// The stack's entry in the site's cover.
     pub entry: CoverEntry,

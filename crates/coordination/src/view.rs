@@ -7,6 +7,7 @@ use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use model::{DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId};
+use serde::Serialize;
 
 /// What one witness reached of one site: how long ago, or never.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct LinkRow {
 }
 
 /// When somebody reached something of a site, on this witness's clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reached {
     /// Its witness.
     pub witness: Option<Moment>,
@@ -42,14 +43,14 @@ impl Reached {
 }
 
 /// The row of one witness: when it was heard, and what it reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Row {
     heard: Moment,
     reached: BTreeMap<SiteId, Reached>,
 }
 
 /// A site's report of one stack, and what followed from earlier ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Heard {
     /// The last report.
     pub report: SiteReport,
@@ -64,7 +65,7 @@ pub struct Heard {
 }
 
 /// When this witness saw the state of one stack change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Mark<K> {
     key: K,
     at: Moment,
@@ -82,7 +83,7 @@ impl<K: PartialEq> Mark<K> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct StackMarks {
     closed: Mark<Epoch>,
     elected: Mark<Epoch>,
@@ -117,7 +118,7 @@ impl StackMarks {
 }
 
 /// One witness's own knowledge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LocalView {
     me: SiteId,
     witnesses: Vec<SiteId>,

@@ -9,6 +9,7 @@ use model::{
     CoverEntry, CoverKind, Deadline, Epoch, GrantTerms, LogIndex, Millis, Moment, SiteEpochs, StackId,
     TimedAck, Timeline,
 };
+use serde::Serialize;
 
 /// Terms below this are a mistake of the sender; they are not taken.
 pub const TERM_MIN: Millis = Millis(50);
@@ -42,7 +43,7 @@ pub enum Taken {
 }
 
 /// One gate's memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Memory {
     stack: StackId,
     record: Option<Record>,
