@@ -1,6 +1,6 @@
 //! Names of sites and stacks.
 
-use alloc::{borrow::ToOwned, string::String};
+use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -32,26 +32,50 @@ impl fmt::Display for IdError {
 
 impl core::error::Error for IdError {}
 
-fn checked(text: &str) -> Result<String, IdError> {
+/// A checked name. In place, not on the heap: names are copied and compared with every event.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Name {
+    /// Zeros behind the name, which has none: so the order is that of the text.
+    bytes: [u8; ID_LENGTH_MAX],
+    length: u8,
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        // Only ASCII gets in.
+        core::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+fn checked(text: &str) -> Result<Name, IdError> {
     let first = text.chars().next().ok_or(IdError::Empty)?;
+    let length = u8::try_from(text.len()).map_err(|_| IdError::TooLong(text.len()))?;
     if text.len() > ID_LENGTH_MAX {
         return Err(IdError::TooLong(text.len()));
     }
     if !first.is_ascii_lowercase() {
         return Err(IdError::Character(first));
     }
-    match text.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')) {
-        Some(c) => Err(IdError::Character(c)),
-        None => Ok(text.to_owned()),
+    if let Some(c) = text.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')) {
+        return Err(IdError::Character(c));
     }
+    let mut bytes = [0; ID_LENGTH_MAX];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    Ok(Name { bytes, length })
 }
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Name);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.as_str()).finish()
+            }
+        }
 
         impl $name {
             /// Checks and takes a name.
@@ -65,7 +89,7 @@ macro_rules! id {
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
@@ -85,13 +109,13 @@ macro_rules! id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                String::from(id.as_str())
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
             }
         }
     };
@@ -118,5 +142,16 @@ mod tests {
         assert_eq!(StackId::new("a_b"), Err(IdError::Character('_')));
         let long = "a".repeat(41);
         assert_eq!(StackId::new(&long), Err(IdError::TooLong(41)));
+        assert_eq!(StackId::new(&"a".repeat(400)), Err(IdError::TooLong(400)));
+        assert_eq!(StackId::new(&long[1..]).expect("40 bytes are allowed").as_str(), &long[1..]);
+    }
+
+    #[test]
+    fn names_are_ordered_as_their_texts() {
+        let mut texts = ["b", "a-1", "a", "ab", "a1", "a0b"];
+        let mut names = texts.map(|text| SiteId::new(text).expect("a name"));
+        texts.sort_unstable();
+        names.sort();
+        assert_eq!(names.each_ref().map(SiteId::as_str), texts);
     }
 }
