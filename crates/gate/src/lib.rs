@@ -19,7 +19,6 @@ mod config;
 mod data;
 mod endpoint;
 mod error;
-mod fence;
 mod firewall;
 mod hold;
 mod link;

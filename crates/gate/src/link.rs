@@ -158,7 +158,8 @@ impl Link {
                 *asked = asked.split_off(&(answer.number + 1));
                 match answer_of(answer) {
                     Ok(answer) => {
-                        self.lease_duration = answer.terms.map_or(self.lease_duration, |t| t.lease_duration);
+                        self.lease_duration =
+                            answer.word.terms.map_or(self.lease_duration, |t| t.lease_duration);
                         self.hand(Event::Answer(sent, Box::new(answer)));
                     }
                     Err(e) => tracing::warn!("actor {}: an answer that says nothing: {e}", self.address),
@@ -182,15 +183,15 @@ impl Link {
 }
 
 fn answer_of(message: v1::Answer) -> Result<Answer, rpc::convert::ConvertError> {
-    Ok(Answer {
+    let word = coordination::permit::Answer {
         known: message.known,
         index: LogIndex(message.index),
         epochs: message.epochs.map(TryInto::try_into).transpose()?,
         cover: message.cover.map(TryInto::try_into).transpose()?,
         remaining: Millis(message.remaining_ms),
         terms: message.terms.map(TryInto::try_into).transpose()?,
-        database: message.database.map(TryInto::try_into).transpose()?,
-    })
+    };
+    Ok(Answer { word, database: message.database.map(TryInto::try_into).transpose()? })
 }
 
 fn order_of(kind: v1::order::Kind) -> Order {

@@ -92,7 +92,7 @@ pub fn run(config: Config) -> Result<u8, Error> {
         done,
         shared,
     };
-    let ended = Supervisor::new(config, parts).run(&incoming);
+    let ended = Supervisor::new(&config, parts).run(&incoming);
     runtime.shutdown_background();
     ended
 }

@@ -1,10 +1,7 @@
 //! What the main thread shows to the other threads, and the events that they hand it.
 
-use coordination::permit::Mode;
-use model::{
-    CoverEntry, DatabaseReport, Deadline, Epoch, GateReport, GrantTerms, LogIndex, Millis, Moment,
-    SiteEpochs, StepOutcome, TimedAck, Timeline,
-};
+use coordination::permit::{self, Mode};
+use model::{DatabaseReport, Deadline, Epoch, GateReport, Moment, StepOutcome, TimedAck, Timeline};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Everything that can happen to a gate.
@@ -25,13 +22,9 @@ pub(crate) enum Event {
 /// Answer to one ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// False until the actor has heard from the group since its start.
-    pub(crate) known: bool,
-    pub(crate) index: LogIndex,
-    pub(crate) epochs: Option<SiteEpochs>,
-    pub(crate) cover: Option<CoverEntry>,
-    pub(crate) remaining: Millis,
-    pub(crate) terms: Option<GrantTerms>,
+    /// What the group says.
+    pub(crate) word: permit::Answer,
+    /// What the actor sees of the database, for the role endpoint.
     pub(crate) database: Option<DatabaseReport>,
 }
 

@@ -23,11 +23,8 @@ use crate::shared::{Answer, Done, Event, Shared};
 use crate::timer::KernelTimer;
 use crate::{Config, Error, processes, sys};
 use close::Stop;
-use coordination::permit::{Data, Decision, Held, Input, Mode, Record, Running};
-use model::{
-    CoverKind, DatabaseReport, Deadline, Epoch, GrantTerms, LogIndex, Millis, Moment, SiteEpochs, TimedAck,
-    Timeline,
-};
+use coordination::permit::{self, Data, Decision, Input, Memory, Mode, Record, Running, Taken};
+use model::{DatabaseReport, Deadline, Epoch, Millis, Moment};
 use open::{Promotion, Restarts};
 use orders::Orders;
 use std::sync::{Arc, mpsc::Receiver, mpsc::RecvTimeoutError};
@@ -38,8 +35,6 @@ use tokio::sync::mpsc;
 const TURN: Millis = Millis(50);
 /// While something is under way.
 const TURN_FAST: Millis = Millis(5);
-/// Terms below this are a mistake of the sender; they are not taken.
-const TERM_MIN: Millis = Millis(50);
 
 /// What there is of the database.
 enum Server {
@@ -90,9 +85,8 @@ enum Ending {
 
 /// One gate.
 pub(crate) struct Supervisor {
-    pub(crate) config: Config,
     pub(crate) store: Store,
-    pub(crate) record: Option<Record>,
+    pub(crate) memory: Memory,
     pub(crate) data: DataDirectory,
     pub(crate) settings: Settings,
     pub(crate) lock: DataLock,
@@ -108,10 +102,6 @@ pub(crate) struct Supervisor {
 
 /// What changes from turn to turn, and is not on disk.
 struct Life {
-    told: Option<(SiteEpochs, Moment)>,
-    cover: Option<Held>,
-    taken: LogIndex,
-    terms: GrantTerms,
     directory: Option<DirectoryId>,
     server: Server,
     orders: Orders,
@@ -119,7 +109,6 @@ struct Life {
     ending: Option<Ending>,
     problem: Option<String>,
     waiting: &'static str,
-    timed_ack: Option<TimedAck>,
     clean: Option<bool>,
     database: Option<(Moment, DatabaseReport)>,
     control: Option<Control>,
@@ -129,12 +118,8 @@ struct Life {
 }
 
 impl Life {
-    fn new(terms: GrantTerms, directory: Option<DirectoryId>) -> Self {
+    fn new(directory: Option<DirectoryId>) -> Self {
         Self {
-            told: None,
-            cover: None,
-            taken: LogIndex(0),
-            terms,
             directory,
             server: Server::Down,
             orders: Orders::default(),
@@ -142,7 +127,6 @@ impl Life {
             ending: None,
             problem: None,
             waiting: "",
-            timed_ack: None,
             clean: None,
             database: None,
             control: None,
@@ -170,11 +154,12 @@ pub(crate) struct Parts {
 }
 
 impl Supervisor {
-    pub(crate) fn new(config: Config, parts: Parts) -> Self {
-        let life = Life::new(config.terms, parts.directory);
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let life = Life::new(parts.directory);
+        let memory = Memory::new(config.stack.clone(), parts.record, config.terms);
         let Parts {
             store,
-            record,
+            record: _,
             data,
             settings,
             lock,
@@ -187,22 +172,7 @@ impl Supervisor {
             done,
             shared,
         } = parts;
-        Self {
-            config,
-            store,
-            record,
-            data,
-            settings,
-            lock,
-            holder,
-            program,
-            user,
-            timer,
-            lease,
-            done,
-            shared,
-            life,
-        }
+        Self { store, memory, data, settings, lock, holder, program, user, timer, lease, done, shared, life }
     }
 
     /// Until the gate is told to end, or must; the exit code.
@@ -240,7 +210,7 @@ impl Supervisor {
     }
 
     fn deadline(&self) -> Option<Deadline> {
-        self.life.cover.as_ref().and_then(|c| c.deadline)
+        self.memory.cover().and_then(|cover| cover.deadline)
     }
 
     fn handle(&mut self, event: Event) {
@@ -276,15 +246,21 @@ impl Supervisor {
                 (Running::Open(open.mode), out)
             }
         };
-        Input {
-            record: self.record,
-            told: self.life.told.as_ref().map(|(told, since)| (told, *since)),
-            cover: self.life.cover.as_ref(),
-            lease_duration: self.life.terms.lease_duration,
-            data,
-            running,
-            promoted_by_others,
-            now: rpc::clock::now(),
+        self.memory.input(data, running, promoted_by_others, rpc::clock::now())
+    }
+
+    /// What there is of the database, for the rules of orders.
+    fn server(&self) -> permit::Server {
+        match &self.life.server {
+            Server::Down => permit::Server::Down,
+            Server::Clearing(_) => permit::Server::Clearing,
+            Server::Foreign(_) => permit::Server::Foreign,
+            Server::Open(open) => permit::Server::Open {
+                mode: open.mode,
+                seen_recovery: open.seen_recovery,
+                settled: open.settled,
+                closing: open.stop.is_some(),
+            },
         }
     }
 
@@ -353,87 +329,30 @@ impl Supervisor {
 
     /// Takes an answer in, unless a newer one was.
     fn take_answer(&mut self, sent: Moment, answer: Answer) {
-        if !answer.known || answer.index < self.life.taken {
-            return;
-        }
-        self.life.taken = answer.index;
-        if let Some(terms) = answer.terms
-            && terms.lease_duration >= TERM_MIN
-            && terms.fence_deadline >= TERM_MIN
+        let lost = self.memory.record().is_none();
+        let (taken, wanted) = self.memory.take(&answer.word, sent, rpc::clock::now());
+        if let Some(record) = wanted
+            && self.write(record)
+            && lost
         {
-            self.life.terms = terms;
+            let (highest, closed) = (record.highest, record.closed);
+            tracing::info!("record: refilled by the group: highest epoch {highest}, closed {closed}");
+        }
+        match taken {
+            Taken::Late => return,
+            Taken::CoverOutdated => tracing::warn!("a cover older than the one on disk; ignored"),
+            Taken::Yes => {}
         }
         if let Some(database) = answer.database {
             self.life.database = Some((sent, database));
         }
-        if let Some(told) = answer.epochs.filter(|t| t.stack == self.config.stack) {
-            self.take_epochs(told);
-        }
-        let cover = answer.cover.filter(|c| c.stack == self.config.stack);
-        let Some(entry) = cover else {
-            self.life.cover = None;
-            self.life.timed_ack = None;
-            return;
-        };
-        let stale = self
-            .record
-            .and_then(|r| r.cover)
-            .is_some_and(|(epoch, kind)| epoch == entry.epoch && since(kind) > since(entry.kind));
-        if stale {
-            tracing::warn!("a cover older than the one on disk; ignored");
-            return;
-        }
-        let deadline = match entry.kind {
-            CoverKind::Held { .. } => None,
-            CoverKind::Timed { .. } => Some(Deadline::new(sent, answer.remaining)),
-        };
-        // A right that was given once does not shrink: an answer may have waited in the actor.
-        let before = self.life.cover.as_ref().filter(|c| c.entry == entry).and_then(|c| c.deadline);
-        let deadline = match (deadline, before) {
-            (Some(new), Some(old)) => Some(new.later(old, rpc::clock::now())),
-            (new, _) => new,
-        };
-        self.life.cover = Some(Held { entry, deadline });
-        self.note_cover();
-    }
-
-    fn take_epochs(&mut self, told: SiteEpochs) {
-        let refilled = self.record.is_none();
-        let raised = self.record.unwrap_or_default().with(&told);
-        if self.record != Some(raised) && self.write(raised) && refilled {
-            tracing::info!(
-                "record: refilled by the group: highest epoch {}, closed {}",
-                raised.highest,
-                raised.closed
-            );
-        }
-        let since = match &self.life.told {
-            Some((before, since)) if before.highest == told.highest => *since,
-            _ => rpc::clock::now(),
-        };
-        self.life.told = Some((told, since));
-    }
-
-    /// The cover's kind goes to disk before it is acknowledged: a gate that restarts must not
-    /// take an older one, held, for the truth.
-    fn note_cover(&mut self) {
-        let (Some(record), Some(held)) = (self.record, &self.life.cover) else { return };
-        let entry = held.entry.clone();
-        let noted = Record { cover: Some((entry.epoch, entry.kind)), ..record };
-        let written = record == noted || self.write(noted);
-        self.life.timed_ack = match entry.kind {
-            CoverKind::Timed { since } if written => {
-                Some(TimedAck { stack: entry.stack, epoch: entry.epoch, since })
-            }
-            _ => None,
-        };
     }
 
     /// On disk, then in memory; false if the disk refused.
     fn write(&mut self, record: Record) -> bool {
         match self.store.write(&record) {
             Ok(()) => {
-                self.record = Some(record);
+                self.memory.written(record);
                 true
             }
             Err(e) => {
@@ -445,11 +364,7 @@ impl Supervisor {
 
     /// Makes `epoch` the highest seen, on disk.
     fn raise(&mut self, epoch: Epoch) -> bool {
-        let record = self.record.unwrap_or_default();
-        if self.record.is_some() && record.highest >= epoch {
-            return true;
-        }
-        self.write(Record { highest: record.highest.max(epoch), ..record })
+        self.memory.to_raise(epoch).is_none_or(|record| self.write(record))
     }
 
     fn complain(&mut self, what: &dyn std::fmt::Display) {
@@ -458,10 +373,6 @@ impl Supervisor {
             tracing::error!("{text}");
             self.life.problem = Some(text);
         }
-    }
-
-    fn timeline_highest(&self, ordered: Timeline) -> Timeline {
-        self.life.told.as_ref().map_or(ordered, |(told, _)| told.timeline_highest.max(ordered))
     }
 
     fn reap(&mut self) {
@@ -476,11 +387,5 @@ impl Supervisor {
         if let Err(e) = self.holder.ensure_warden() {
             self.complain(&e);
         }
-    }
-}
-
-fn since(kind: CoverKind) -> LogIndex {
-    match kind {
-        CoverKind::Timed { since } | CoverKind::Held { since } => since,
     }
 }

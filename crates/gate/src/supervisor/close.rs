@@ -2,9 +2,8 @@
 
 use super::open::words;
 use super::{Ending, Open, Server, Supervisor};
-use crate::fence::{Stage, stage};
 use crate::{processes, sys};
-use coordination::permit::Mode;
+use coordination::permit::{FenceStage, Mode, fence_stage};
 use model::{Epoch, Millis, Moment};
 use std::collections::BTreeSet;
 
@@ -16,7 +15,7 @@ pub(super) enum Stop {
     /// Fast shutdown, no time limit while the cover lasts.
     Planned,
     /// In stages from the anchor on.
-    Fence { anchor: Moment, reached: Option<Stage> },
+    Fence { anchor: Moment, reached: Option<FenceStage> },
     /// SIGKILL.
     Kill,
 }
@@ -68,13 +67,13 @@ impl Supervisor {
     }
 
     pub(super) fn push_stop(&mut self) {
-        let terms = self.life.terms;
+        let terms = self.memory.terms();
         let Server::Open(open) = &mut self.life.server else { return };
         match &mut open.stop {
             None | Some(Stop::Planned) => {}
             Some(Stop::Kill) => self.kill_all(),
             Some(Stop::Fence { anchor, reached }) => {
-                let due = stage(rpc::clock::now().elapsed_longest(*anchor), terms.fence_deadline);
+                let due = fence_stage(rpc::clock::now().elapsed_longest(*anchor), terms.fence_deadline);
                 let new = *reached != Some(due);
                 *reached = Some(due);
                 self.push_fence(due, new);
@@ -82,14 +81,14 @@ impl Supervisor {
         }
     }
 
-    fn push_fence(&self, due: Stage, new: bool) {
+    fn push_fence(&self, due: FenceStage, new: bool) {
         if new {
             tracing::info!("fence: {due:?}");
         }
         match due {
-            Stage::Fast if new => self.holder.signal(libc::SIGINT),
-            Stage::Fast => {}
-            Stage::Walsenders => {
+            FenceStage::Fast if new => self.holder.signal(libc::SIGINT),
+            FenceStage::Fast => {}
+            FenceStage::Walsenders => {
                 // A gate that was late has not sent the first signal yet; another does no harm.
                 if new {
                     self.holder.signal(libc::SIGINT);
@@ -99,9 +98,9 @@ impl Supervisor {
                     sys::kill(pid, libc::SIGTERM);
                 }
             }
-            Stage::Immediate if new => self.holder.signal(libc::SIGQUIT),
-            Stage::Immediate => {}
-            Stage::Kill => self.kill_all(),
+            FenceStage::Immediate if new => self.holder.signal(libc::SIGQUIT),
+            FenceStage::Immediate => {}
+            FenceStage::Kill => self.kill_all(),
         }
     }
 
@@ -174,13 +173,7 @@ impl Supervisor {
 
     /// Relinquishes an epoch on disk: nothing at or below it runs here again.
     pub(super) fn relinquish(&mut self, epoch: Epoch) -> bool {
-        let record = self.record.unwrap_or_default();
-        let closed = coordination::permit::Record {
-            highest: record.highest.max(epoch),
-            closed: record.closed.max(epoch),
-            ..record
-        };
-        self.record == Some(closed) || self.write(closed)
+        self.memory.to_relinquish(epoch).is_none_or(|record| self.write(record))
     }
 
     /// While nothing of ours runs: does somebody else's server run there?

@@ -102,7 +102,7 @@ impl Supervisor {
 
     /// Deadline, timer, warden and kernel lease, before anything opens at this epoch.
     fn arm(&mut self, epoch: Epoch) -> Result<(), Error> {
-        let Some(deadline) = self.life.cover.as_ref().filter(|c| c.entry.epoch == epoch).map(|c| c.deadline)
+        let Some(deadline) = self.memory.cover().filter(|c| c.entry.epoch == epoch).map(|c| c.deadline)
         else {
             return Ok(());
         };
@@ -146,7 +146,8 @@ impl Supervisor {
                     }
                 };
                 // Not adopted: who promotes it is nobody's business but the administrator's.
-                let ours = self.life.told.is_none() || self.record.is_none_or(|r| r.highest > Epoch::NONE);
+                let ours =
+                    !self.memory.is_told() || self.memory.record().is_none_or(|r| r.highest > Epoch::NONE);
                 if !ours
                     && open.mode == Mode::Standby
                     && open.seen_recovery
@@ -185,7 +186,7 @@ impl Supervisor {
         }
         self.arm(epoch).map_err(|e| e.to_string())?;
         let control = self.data.control().ok_or("the control file cannot be read")?;
-        let highest = self.timeline_highest(timeline_highest);
+        let highest = self.memory.timeline_highest(timeline_highest);
         let laid = timelines::skip(self.data.path(), control.timeline, highest, self.user.as_ref());
         let laid = laid.map_err(|e| e.to_string())?;
         if laid > 0 {

@@ -4,7 +4,7 @@
 use super::{Server, Supervisor};
 use crate::shared::{Done, Order};
 use crate::{processes, sys};
-use coordination::permit::{Data, Mode};
+use coordination::permit::{self, Way};
 use model::{Epoch, Millis, Moment, StepOutcome, Timeline};
 use std::collections::BTreeMap;
 
@@ -89,15 +89,18 @@ impl Supervisor {
     /// What is done at once, and what is left to wait for.
     fn begin(&mut self, order: Order) -> Result<Work, (StepOutcome, String)> {
         let fail = |text: &str| Err((StepOutcome::Failed, text.to_owned()));
-        let highest = self.input(self.data.look()).highest();
+        if let Err(reason) = self.input(self.data.look()).may_obey(rule(&order), self.server()) {
+            return fail(reason);
+        }
+        const DISK: &str = "the record cannot be written";
         match order {
-            Order::Detach { epoch } => {
-                self.check_attachment(epoch, highest)?;
+            // The higher epoch is on disk before a standby obeys.
+            Order::Detach { epoch } | Order::Follow { epoch, .. } if !self.raise(epoch) => fail(DISK),
+            Order::Detach { .. } => {
                 self.set_conninfo("", true)?;
                 Ok(Work::Detach { reloaded: rpc::clock::now(), quiet: 0 })
             }
-            Order::Follow { epoch, conninfo } => {
-                self.check_attachment(epoch, highest)?;
+            Order::Follow { conninfo, .. } => {
                 let changed = self.set_conninfo(&conninfo, false)?;
                 Err((
                     StepOutcome::Done,
@@ -105,34 +108,13 @@ impl Supervisor {
                 ))
             }
             Order::Relinquish { epoch } if self.relinquish(epoch) => Ok(Work::Relinquish(epoch)),
-            Order::Relinquish { .. } => fail("the record cannot be written"),
-            Order::Promote { epoch, .. } if epoch < highest => fail("its epoch is below the highest seen"),
+            Order::Relinquish { .. } => fail(DISK),
             Order::Promote { epoch, timeline_highest } => Ok(Work::Promote(epoch, timeline_highest)),
             Order::Stop { epoch } => {
-                match &self.life.server {
-                    Server::Open(open) if matches!(open.mode, Mode::Primary(e) if e > epoch) => {
-                        return fail("the primary is open at a higher epoch");
-                    }
-                    Server::Open(open) if open.mode == Mode::Standby => return fail("a standby runs here"),
-                    _ => self.stop_planned(Some(epoch)),
-                }
+                self.stop_planned(Some(epoch));
                 Ok(Work::Stop(epoch))
             }
         }
-    }
-
-    /// A standby obeys no epoch below the highest seen; the higher one is on disk before it does.
-    fn check_attachment(&mut self, epoch: Epoch, highest: Epoch) -> Result<(), (StepOutcome, String)> {
-        let fail = |text: &str| Err((StepOutcome::Failed, text.to_owned()));
-        if epoch < highest {
-            return fail("its epoch is below the highest seen");
-        }
-        if let Server::Open(open) = &self.life.server
-            && open.mode != Mode::Standby
-        {
-            return fail("a primary runs here");
-        }
-        if self.raise(epoch) { Ok(()) } else { fail("the record cannot be written") }
     }
 
     /// On disk, then reloaded; true if it was something else.
@@ -195,54 +177,26 @@ impl Supervisor {
 
     /// The fence itself is the brain's: the record says "closed".
     fn work_on_relinquish(&self, epoch: Epoch) -> Progress {
-        match &self.life.server {
-            Server::Open(open) if open.mode == Mode::Standby => {
-                finished(format!("epoch {epoch} is relinquished on disk; a standby runs"))
-            }
-            Server::Down => finished(format!(
+        match permit::relinquishment(epoch, self.server()) {
+            Way::Failed(reason) => failed(reason),
+            Way::Done if matches!(self.life.server, Server::Down) => finished(format!(
                 "epoch {epoch} is relinquished on disk; no process is left, {}",
                 self.how_it_ended()
             )),
-            Server::Open(open) if matches!(open.mode, Mode::Primary(e) if e > epoch) => {
-                failed("the primary is open at a higher epoch")
-            }
-            Server::Open(_) | Server::Clearing(_) | Server::Foreign(_) => None,
+            Way::Done => finished(format!("epoch {epoch} is relinquished on disk; a standby runs")),
+            Way::NotYet | Way::Promote => None,
         }
     }
 
     fn work_on_promote(&mut self, epoch: Epoch, timeline: Timeline) -> Progress {
-        match &self.life.server {
-            Server::Open(open) if open.mode == Mode::Primary(epoch) && open.stop.is_none() => {
-                return if open.settled { finished(format!("primary at epoch {epoch}")) } else { None };
-            }
-            Server::Open(open) if open.stop.is_some() => return failed("it is being closed"),
-            Server::Open(open) if open.mode != Mode::Standby => {
-                // A cover for the next epoch is taken over in place in this very turn.
-                let higher = matches!(open.mode, Mode::Primary(e) if e > epoch);
-                return if higher { failed("the primary is open at a higher epoch") } else { None };
-            }
-            Server::Open(open) if !open.seen_recovery => return None,
-            Server::Open(_) => {}
-            // It is started by the brain, if it may be.
-            Server::Down | Server::Clearing(_) => {
-                let data = self.data.look();
-                return match (data, self.input(data).may_open()) {
-                    (Data::Absent, _) => failed("there is no data directory that this server can start"),
-                    (_, Err(reason)) => failed(reason),
-                    (_, Ok(may)) if may != epoch => failed(format!("the cover is for epoch {may}")),
-                    (_, Ok(_)) => None,
-                };
-            }
-            Server::Foreign(_) => return failed("a server that this gate did not start runs here"),
-        }
-        match self.input(Data::Standby).may_open() {
-            Ok(may) if may == epoch => {}
-            Ok(may) => return failed(format!("the cover is for epoch {may}")),
-            Err(reason) => return failed(reason),
-        }
-        match self.promote(epoch, timeline) {
-            Ok(()) => None,
-            Err(reason) => failed(reason),
+        match self.input(self.data.look()).promotion(epoch, self.server()) {
+            Way::NotYet => None,
+            Way::Done => finished(format!("primary at epoch {epoch}")),
+            Way::Failed(reason) => failed(reason),
+            Way::Promote => match self.promote(epoch, timeline) {
+                Ok(()) => None,
+                Err(reason) => failed(reason),
+            },
         }
     }
 
@@ -296,5 +250,16 @@ fn name(order: &Order) -> String {
             format!("promote at epoch {epoch}, above timeline {timeline_highest}")
         }
         Order::Stop { epoch } => format!("planned stop (epoch {epoch})"),
+    }
+}
+
+/// The order as the rules know it.
+const fn rule(order: &Order) -> permit::Order {
+    match order {
+        Order::Detach { epoch } => permit::Order::Detach(*epoch),
+        Order::Follow { epoch, .. } => permit::Order::Follow(*epoch),
+        Order::Relinquish { epoch } => permit::Order::Relinquish(*epoch),
+        Order::Promote { epoch, .. } => permit::Order::Promote(*epoch),
+        Order::Stop { epoch } => permit::Order::Stop(*epoch),
     }
 }

@@ -3,10 +3,9 @@
 use super::close::Stop;
 use super::{Open, Server, Supervisor};
 use crate::Error;
-use crate::fence::TIMER_TENTHS;
 use crate::firewall::Guard;
 use crate::shared::{Role, Snapshot};
-use coordination::permit::{Data, Mode};
+use coordination::permit::{Data, Mode, TIMER_TENTHS};
 use model::{Containment, Deadline, Epoch, GateReport, Millis, Moment};
 
 /// A kernel lease that could not be set is tried again this often.
@@ -18,7 +17,7 @@ const LEASE_PROBLEM: &str = "kernel lease: ";
 impl Supervisor {
     /// Timer and warden for an end of the cover; none for no end. Each kills at deadline + F/2.
     pub(super) fn arm_timer(&mut self, deadline: Option<Deadline>) -> Result<(), Error> {
-        let span = Millis(self.life.terms.fence_deadline.0 / 2);
+        let span = Millis(self.memory.terms().fence_deadline.0 / 2);
         self.set_timer(deadline.map(|d| (d.moment(), span)))
     }
 
@@ -33,7 +32,7 @@ impl Supervisor {
 
     /// Brings all three to what the state of things wants.
     pub(super) fn set_switches(&mut self) {
-        let fence_deadline = self.life.terms.fence_deadline;
+        let fence_deadline = self.memory.terms().fence_deadline;
         let during_fence = Millis(fence_deadline.0 * TIMER_TENTHS / 10);
         let half = Millis(fence_deadline.0 / 2);
         let due = match &self.life.server {
@@ -66,7 +65,7 @@ impl Supervisor {
     }
 
     fn wanted_guard(&self) -> Guard {
-        let adopted = self.record.is_none() && self.life.told.is_none()
+        let adopted = self.memory.record().is_none() && !self.memory.is_told()
             || self.input(Data::Absent).highest() > Epoch::NONE;
         match &self.life.server {
             _ if !adopted => Guard::Open,
@@ -75,7 +74,7 @@ impl Supervisor {
                 Mode::Standby if open.seen_recovery => Guard::Open,
                 Mode::Standby => Guard::Closed,
                 Mode::Plain => Guard::Open,
-                Mode::Primary(_) => match &self.life.cover {
+                Mode::Primary(_) => match self.memory.cover() {
                     Some(cover) => cover.deadline.map_or(Guard::Open, Guard::Leased),
                     None => Guard::Closed,
                 },
@@ -103,7 +102,7 @@ impl Supervisor {
         let snapshot = Snapshot {
             at: now,
             report: self.report(data),
-            timed_ack: self.life.timed_ack.clone(),
+            timed_ack: self.memory.timed_ack(),
             role: self.role(),
             timeline: self.life.control.map(|c| c.timeline),
             database: self.life.database.clone(),
@@ -112,7 +111,7 @@ impl Supervisor {
     }
 
     fn report(&self, data: Data) -> GateReport {
-        let record = self.record.unwrap_or_default();
+        let record = self.memory.record().unwrap_or_default();
         let open = match &self.life.server {
             Server::Open(open) | Server::Clearing(open) if open.promotion.is_none() => match open.mode {
                 Mode::Standby => None,
@@ -150,7 +149,7 @@ impl Supervisor {
     fn role(&self) -> Option<Role> {
         let Server::Open(open) = &self.life.server else { return None };
         let (covered, deadline) = match open.mode {
-            Mode::Primary(_) => (self.life.cover.is_some(), self.deadline()),
+            Mode::Primary(_) => (self.memory.cover().is_some(), self.deadline()),
             Mode::Standby | Mode::Plain => (true, None),
         };
         let settled = open.settled && open.stop.is_none() && covered;
