@@ -50,8 +50,21 @@ impl Settings {
         {
             self.write_include(Some(&line))?;
         }
+        self.ensure_readable()
+            .map_err(Error::file("hand the gate's settings to the server", &self.include))?;
         let fail = Error::file("add the gate's include to", &self.main);
         self.ensure_included().map_err(fail)
+    }
+
+    /// PostgreSQL skips an include that it may not read without a word, and a service manager may
+    /// have given the directory, with all that is in it, to another user.
+    fn ensure_readable(&self) -> io::Result<()> {
+        let Some(user) = &self.user else { return Ok(()) };
+        let now = self.include.metadata()?;
+        if (now.uid(), now.gid()) == (user.uid, user.gid) {
+            return Ok(());
+        }
+        chown(&self.include, Some(user.uid), Some(user.gid))
     }
 
     /// Sets `primary_conninfo` on disk; false if it was set so already. In force after a reload.
@@ -214,6 +227,18 @@ mod tests {
         fs::write(&s.main, format!("include_if_exists = '/dc1/tripoint.conf' {MARK}\n")).expect("written");
         s.ensure().expect("replaced");
         assert!(!fs::read_to_string(&s.main).expect("there").contains("/dc1/"));
+    }
+
+    #[test]
+    fn an_include_that_was_given_to_another_user_is_the_servers_again() {
+        let (_root, mut s) = settings();
+        s.ensure().expect("added");
+        let own = s.include.metadata().expect("there");
+        // To another user only root can give it; others test that nothing is done in vain.
+        let uid = if own.uid() == 0 { 65_534 } else { own.uid() };
+        s.user = Some(User { uid, gid: own.gid(), groups: Vec::new() });
+        s.ensure().expect("handed over");
+        assert_eq!(s.include.metadata().expect("there").uid(), uid);
     }
 
     #[test]
