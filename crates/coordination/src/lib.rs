@@ -13,6 +13,8 @@
 //! | [`candidates`] | who may take over, and why the others may not |
 //! | [`mod@desired`] | what each site should do, as the state says |
 //! | [`mod@reconcile`] | what an actor does about it |
+//! | [`book`] | what an actor remembers of one stack |
+//! | [`renewal`] | when an actor registers and renews, and at which witness |
 //! | [`lease`] | what a site may run until when, by its own clocks |
 //! | [`permit`] | what a gate may open, and when it must close |
 //! | [`plan`] | the steps of a transition, as data |
@@ -29,6 +31,7 @@ extern crate std;
 pub mod planted;
 
 mod apply;
+pub mod book;
 pub mod candidates;
 pub mod command;
 pub mod decide;
@@ -40,6 +43,7 @@ pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod reconcile;
+pub mod renewal;
 pub mod state;
 pub mod timing;
 pub mod view;

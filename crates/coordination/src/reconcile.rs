@@ -50,7 +50,7 @@ impl LeaseView {
 }
 
 /// Something for the gate to do once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum OrderKind {
     /// Close the epoch on disk and stop the primary.
     Relinquish {
@@ -79,7 +79,7 @@ pub enum OrderKind {
 }
 
 /// Something to find out by SQL, as often as it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Check {
     /// The standby has let go; where its WAL ends.
     Detached(Epoch),
@@ -91,7 +91,7 @@ pub enum Check {
 
 /// What is known to have happened since the process last looked afresh. Dropped as a whole after
 /// a gap between two clock readings; the part that hangs on a gate is dropped with its stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// The epoch whose cover the attached gate was last told.
     pub cover_told: Option<Epoch>,
