@@ -75,6 +75,20 @@ pub enum What {
         /// True after a clean shutdown.
         clean: bool,
     },
+    /// The processes of a database that is a primary are stopped, host and all or by a signal.
+    Frozen {
+        /// Of which stack.
+        stack: Stack,
+        /// Where.
+        site: Site,
+    },
+    /// They run again.
+    Thawed {
+        /// Of which stack.
+        stack: Stack,
+        /// Where.
+        site: Site,
+    },
     /// A client read an acknowledgement.
     Acked {
         /// Of which stack.

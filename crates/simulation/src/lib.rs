@@ -2,4 +2,7 @@
 //! the checkers that judge histories against the invariants.
 
 pub mod checkers;
+pub mod dice;
 pub mod history;
+pub mod exhaustive;
+pub mod postgres;

@@ -1,0 +1,1 @@
+//! The model's own behaviour, one nasty side each.
