@@ -14,11 +14,9 @@ use crate::event::{Event, Generation};
 use crate::guard::Guard;
 use crate::stack::Stack;
 use crate::witnesses::Witnesses;
-use coordination::lease::LeaseTable;
 use coordination::reconcile::LeaseView;
-use model::{
-    Desired, Epoch, Incarnation, LogIndex, Millis, Moment, RenewalNumber, SiteId, StackId, TimedAck,
-};
+use coordination::renewal::Renewals;
+use model::{Desired, GrantTerms, Incarnation, LogIndex, Millis, Moment, SiteId, StackId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,12 +35,10 @@ pub(crate) struct Engine {
     site: SiteId,
     config: Config,
     witnesses: Witnesses,
-    /// The witness that answered last.
-    witness: usize,
     events: mpsc::Sender<Event>,
     store: std::sync::mpsc::SyncSender<EpochMap>,
     guard: Arc<Guard>,
-    lease: LeaseTable,
+    renewals: Renewals,
     stacks: BTreeMap<StackId, Stack>,
 
     read: Moment,
@@ -53,16 +49,6 @@ pub(crate) struct Engine {
     stop: CancellationToken,
     view: Option<Desired>,
     view_index: LogIndex,
-
-    incarnation: Incarnation,
-    register_due: Option<Moment>,
-    registered_at: Option<Moment>,
-    renew_due: Moment,
-    /// Sends that may still follow a failure at once, before the next regular one.
-    tries_left: usize,
-    sends: u64,
-    /// Acknowledgements that the group has taken, or with which send they left first.
-    timed_acks: BTreeMap<StackId, (TimedAck, Option<RenewalNumber>, bool)>,
 
     persisting: Option<EpochMap>,
     persist_after: Option<Moment>,
@@ -88,16 +74,23 @@ impl Engine {
         let now = rpc::clock::now();
         let Parts { config, witnesses, events, store, guard, stacks } = parts;
         let observe_soon = stacks.keys().map(|id| (id.clone(), Arc::new(observe::Pace::default()))).collect();
+        let timing = &config.timing;
+        let renewals = Renewals::new(
+            config.site.clone(),
+            witnesses.len(),
+            timing.renew_every,
+            GrantTerms { lease_duration: timing.lease_duration, fence_deadline: timing.fence_deadline },
+            Incarnation(rand::random()),
+            now,
+        );
         Self {
             site: config.site.clone(),
-            tries_left: witnesses.len(),
             config,
             witnesses,
-            witness: 0,
             events,
             store,
             guard,
-            lease: LeaseTable::default(),
+            renewals,
             stacks,
             read: now,
             generation: Generation(1),
@@ -105,12 +98,6 @@ impl Engine {
             stop: CancellationToken::new(),
             view: None,
             view_index: LogIndex::default(),
-            incarnation: Incarnation(rand::random()),
-            register_due: Some(now),
-            registered_at: None,
-            renew_due: now,
-            sends: 0,
-            timed_acks: BTreeMap::new(),
             persisting: None,
             persist_after: None,
             report_due: now,
@@ -220,8 +207,8 @@ impl Engine {
         self.view_index = view.index;
         for desired in &view.stacks {
             if let Some(stack) = self.stacks.get_mut(&desired.stack) {
-                stack.hear_epochs(desired);
-                stack.follow_instruction(&desired.instruction);
+                stack.book.follow(desired);
+                stack.end_stale_check();
             }
         }
         self.view = Some(view);
@@ -230,9 +217,8 @@ impl Engine {
 
     /// What one stack may run, as the lease has it, less what this site has closed by itself.
     fn lease_view(&self, id: &StackId, now: Moment) -> LeaseView {
-        let closed = self.stacks.get(id).and_then(|s| s.epochs).map_or(Epoch::NONE, |e| e.closed);
-        let right = self.lease.valid(id, now).filter(|valid| valid.entry.epoch > closed);
-        LeaseView { right: right.map(|valid| (valid.entry.epoch, valid.deadline)) }
+        let lease = self.renewals.lease();
+        self.stacks.get(id).map(|stack| stack.book.lease_view(lease, now)).unwrap_or_default()
     }
 
     /// The self-fence knows what the lease table knows.

@@ -1,10 +1,10 @@
 //! Everything that can happen to an actor: the event loop takes nothing else.
 
 use crate::epochs::EpochMap;
+use coordination::book::Found;
 use coordination::reconcile::Check;
 use model::{
     DatabaseReport, Desired, Epoch, Grant, Incarnation, RegistrationAnswer, RenewalNumber, StackId, StepKind,
-    WalPosition,
 };
 use rpc::tonic::Status;
 use rpc::v1;
@@ -19,15 +19,6 @@ pub(crate) const TO_GATE_MAX: usize = 32;
 /// number counts for nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Generation(pub u64);
-
-/// What a check found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// The end of a detached standby's WAL, or where a primary left recovery.
-    Position(WalPosition),
-    /// A row was written.
-    Written,
-}
 
 /// A stream of one gate.
 pub(crate) type Session = u64;

@@ -3,25 +3,18 @@
 
 use super::Engine;
 use crate::event::{Session, ToGate};
-use crate::stack::{Gate, Pending};
-use coordination::reconcile::{Check, OrderKind};
-use model::{CoverEntry, GateReport, Millis, Moment, StackId, StepOutcome, TimedAck};
+use crate::stack::Gate;
+use coordination::reconcile::OrderKind;
+use model::{GateReport, Moment, StackId, TimedAck};
 use rpc::v1;
 use rpc::v1::to_gate::Kind;
-
-/// An order without an answer counts as unknown after this, and is repeated.
-const ORDER_DEADLINE: Millis = Millis(5_000);
-/// Stopping a database takes up to F, and more if it is asked to be clean.
-const RELINQUISH_DEADLINE: Millis = Millis(15_000);
-/// Replay of what was received comes before the end of the recovery.
-const PROMOTE_DEADLINE: Millis = Millis(30_000);
 
 impl Engine {
     pub(super) fn attended(&mut self, session: Session, id: &StackId, to_gate: ToGate, now: Moment) {
         let Some(stack) = self.stacks.get_mut(id) else { return };
         tracing::info!(stack = %id, "a gate attends");
         // Dropping the earlier gate's sender ends its stream.
-        stack.gate_changed(Some(Gate { session, to_gate, report: None }), now);
+        stack.gate_changed(Some(Gate { session, to_gate }), now);
     }
 
     pub(super) fn left(&mut self, session: Session, id: &StackId, now: Moment) {
@@ -60,43 +53,32 @@ impl Engine {
         };
         self.answer(id, ask.number, now);
         if let Some(stack) = self.stacks.get_mut(id) {
-            if stack.gate_report() != report {
+            if stack.gate.is_some() && stack.book.gate_says(report) {
                 self.report_due = now;
             }
-            if let Some(gate) = &mut stack.gate {
-                gate.report = report;
-            }
-            stack.gone = None;
         }
-        if ack.is_some_and(|ack| ack.stack == *id && self.acknowledge(ack)) {
+        if ack.is_some_and(|ack| ack.stack == *id && self.renewals.acknowledge(ack)) {
             self.hurry(now);
         }
     }
 
     /// At once, from what is known at this instant.
     fn answer(&mut self, id: &StackId, number: u64, now: Moment) {
-        let view = self.lease_view(id, now);
-        // Nothing opens before a lost store is refilled.
-        let refilled = self.stacks.get(id).is_some_and(|stack| stack.epochs.is_some());
-        let known = self.lease.is_heard() && refilled;
-        let remaining = self.lease.remaining(id, now);
-        let entry: Option<CoverEntry> =
-            self.lease.valid(id, now).map(|valid| valid.entry).filter(|_| known && view.right.is_some());
-        let epoch = entry.as_ref().map(|entry| entry.epoch);
-        let (index, terms) = (self.lease.index(), self.lease.terms());
         let Some(stack) = self.stacks.get_mut(id) else { return };
+        let word = stack.book.answer(self.renewals.lease(), now);
+        let database = word.known.then(|| stack.book.database_report(now).into());
         let answer = v1::Answer {
             number,
-            known,
-            index: if known { index.0 } else { 0 },
-            epochs: stack.told.clone().filter(|_| known).map(Into::into),
-            cover: entry.map(Into::into),
-            remaining_ms: if epoch.is_some() { remaining.0 } else { 0 },
-            terms: terms.filter(|_| known).map(Into::into),
-            database: known.then(|| stack.database_report(now).into()),
+            known: word.known,
+            index: word.index.0,
+            epochs: word.epochs.clone().map(Into::into),
+            cover: word.cover.clone().map(Into::into),
+            remaining_ms: word.remaining.0,
+            terms: word.terms.map(Into::into),
+            database,
         };
         if stack.tell_gate(Kind::Answer(answer)) {
-            stack.progress.cover_told = epoch;
+            stack.book.answered(&word);
         }
     }
 
@@ -117,38 +99,22 @@ impl Engine {
         let Some(stack) = self.stacks.get_mut(id) else { return };
         let Some(message) = order_message(stack, &kind) else {
             tracing::warn!(stack = %id, ?kind, "no primary_conninfo for that site in the configuration; add it");
-            stack.pause_orders(now);
+            stack.book.pause_orders(now);
             return;
         };
-        // An order whose end never became known keeps its number.
-        let number = match &stack.pending {
-            Some(pending) if pending.kind == kind => pending.number,
-            _ => next,
-        };
+        let number = stack.book.order_number(&kind, next);
         self.order_number = self.order_number.max(number);
         if !stack.tell_gate(Kind::Order(v1::Order { number, kind: Some(message) })) {
             return;
         }
         tracing::info!(stack = %id, number, ?kind, "ordered");
-        let limit = match kind {
-            OrderKind::Relinquish { .. } => RELINQUISH_DEADLINE,
-            OrderKind::Promote { .. } => PROMOTE_DEADLINE,
-            OrderKind::Detach { .. } | OrderKind::Follow { .. } => ORDER_DEADLINE,
-        };
-        if let OrderKind::Promote { epoch, .. } = &kind {
-            stack.progress.promote_ordered = Some(*epoch);
-        }
-        stack.progress.ordered = Some(kind.clone());
-        stack.pending = Some(Pending { number, kind, until: now.after(limit) });
+        stack.book.ordered(number, kind, now);
     }
 
     pub(super) fn expire_orders(&mut self, now: Moment) {
         for (id, stack) in &mut self.stacks {
-            let late = stack.progress.ordered.is_some()
-                && stack.pending.as_ref().is_some_and(|pending| now.boottime >= pending.until.boottime);
-            if late {
-                tracing::warn!(stack = %id, order = ?stack.progress.ordered, "no answer in time: unknown, repeated");
-                stack.pause_orders(now);
+            if let Some(order) = stack.book.order_expired(now) {
+                tracing::warn!(stack = %id, ?order, "no answer in time: unknown, repeated");
             }
         }
     }
@@ -156,48 +122,9 @@ impl Engine {
     fn order_ended(&mut self, id: &StackId, done: &v1::Done, now: Moment) {
         let outcome = v1::StepOutcome::try_from(done.outcome).unwrap_or(v1::StepOutcome::OutcomeUnknown);
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let Some(pending) = stack.pending.clone().filter(|pending| pending.number == done.order) else {
-            return;
-        };
-        tracing::info!(stack = %id, number = done.order, ?outcome, evidence = done.evidence, "order ended");
-        match StepOutcome::from(outcome) {
-            StepOutcome::Done => {
-                stack.pending = None;
-                stack.progress.ordered = None;
-                stack.progress.order_after = None;
-                stack.order_failures = 0;
-                let p = &mut stack.progress;
-                match pending.kind {
-                    OrderKind::Relinquish { epoch } => p.relinquished = Some((epoch, done.evidence.clone())),
-                    OrderKind::Detach { epoch } => {
-                        p.detach_ordered = Some(epoch);
-                        p.following = None;
-                    }
-                    OrderKind::Follow { epoch, site } => p.following = Some((epoch, site)),
-                    OrderKind::Promote { epoch, .. } => {
-                        p.promote_failed = p.promote_failed.take().filter(|f| f.0 != epoch)
-                    }
-                }
-            }
-            StepOutcome::Failed => {
-                stack.pending = None;
-                stack.pause_orders(now);
-                if let OrderKind::Promote { epoch, .. } = pending.kind {
-                    let p = &mut stack.progress;
-                    let times = p.promote_failed.as_ref().filter(|f| f.0 == epoch).map_or(0, |f| f.1) + 1;
-                    p.promote_failed = Some((epoch, times, done.evidence.clone()));
-                    p.promote_ordered = None;
-                    stack.running.take_if(|running| running.check == Check::Promoted(epoch));
-                }
-            }
-            StepOutcome::Unknown => {
-                // The next one has a number of its own: this one's answer would stay the same.
-                stack.pending = None;
-                stack.pause_orders(now);
-                if let OrderKind::Promote { .. } = pending.kind {
-                    stack.progress.promote_ordered = None;
-                }
-            }
+        if stack.book.order_ended(done.order, outcome.into(), &done.evidence, now) {
+            tracing::info!(stack = %id, number = done.order, ?outcome, evidence = done.evidence, "order ended");
+            stack.end_stale_check();
         }
     }
 }

@@ -87,14 +87,11 @@ impl Engine {
             return;
         }
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let before = stack.database.role;
-        if before != report.role {
-            tracing::info!(stack = %id, from = %before, to = %report.role, problem = report.problem, "the database's role");
-            if report.role != DatabaseRole::Primary {
-                stack.written = None;
-            }
+        let (before, after) = (stack.book.database().role, report.role);
+        let problem = report.problem.clone();
+        if stack.book.observe(report) {
+            tracing::info!(stack = %id, from = %before, to = %after, problem, "the database's role");
         }
-        stack.database = report;
         if self.reported.get(id) != Some(&self.summary(id)) {
             self.report_due = now;
         }
@@ -102,9 +99,9 @@ impl Engine {
 
     fn summary(&self, id: &StackId) -> Summary {
         let stack = self.stacks.get(id);
-        let database = stack.map_or_else(DatabaseReport::unknown, |stack| stack.database.clone());
+        let database = stack.map_or_else(DatabaseReport::unknown, |stack| stack.book.database().clone());
         let upstream = database.upstream.filter(|up| up.streaming);
-        let gate = stack.and_then(crate::stack::Stack::gate_report);
+        let gate = stack.and_then(|stack| stack.book.gate());
         Summary {
             role: database.role,
             timeline: database.timeline,
@@ -117,7 +114,7 @@ impl Engine {
 
     /// Every third of `detect.after`, and at once when something changed.
     pub(super) fn report_if_due(&mut self, now: Moment) {
-        if now.boottime < self.report_due.boottime || self.reporting || !self.lease.is_heard() {
+        if now.boottime < self.report_due.boottime || self.reporting || !self.renewals.lease().is_heard() {
             return;
         }
         self.report_due = now.after(Millis((self.config.timing.detect_after.0 / 3).max(1)));
@@ -127,13 +124,13 @@ impl Engine {
             v1::SiteReport::from(SiteReport {
                 site: self.site.clone(),
                 stack: id.clone(),
-                database: stack.database_report(now),
-                gate: stack.gate_report(),
+                database: stack.book.database_report(now),
+                gate: stack.book.gate().cloned(),
             })
         });
         self.reporting = true;
         let deadline = self.config.timing.renew_every;
-        self.witnesses.report(self.witness, reports.collect(), deadline, self.events.clone());
+        self.witnesses.report(self.renewals.witness(), reports.collect(), deadline, self.events.clone());
     }
 
     /// A primary under a cover is written to regularly: so its health is known, and WAL flows.
@@ -145,9 +142,9 @@ impl Engine {
             let permit = self.permit(&id, epoch);
             let (generation, events) = (self.generation, self.events.clone());
             let Some(stack) = self.stacks.get_mut(&id) else { continue };
-            let open = stack.gate_report().is_some_and(|gate| gate.open == Some(epoch));
+            let open = stack.book.gate().is_some_and(|gate| gate.open == Some(epoch));
             let recent = stack.probed.is_some_and(|at| now.elapsed_shortest(at) < every);
-            if stack.probing || recent || !open || stack.database.role != DatabaseRole::Primary {
+            if stack.probing || recent || !open || stack.book.database().role != DatabaseRole::Primary {
                 continue;
             }
             (stack.probing, stack.probed) = (true, Some(now));
@@ -178,10 +175,9 @@ impl Engine {
         stack.probing = false;
         match result {
             Ok(()) => {
-                if stack.written.is_none() {
+                if stack.book.wrote(now) {
                     self.report_due = now;
                 }
-                stack.written = Some(now);
             }
             Err(why) => tracing::warn!(stack = %id, why, "the write probe failed"),
         }

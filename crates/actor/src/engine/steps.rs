@@ -3,10 +3,11 @@
 use super::{Engine, PERSIST_PAUSE};
 use crate::drivers::{DatabaseDriver, Detachment, Permit};
 use crate::epochs::EpochMap;
-use crate::event::{Event, Found, Generation};
-use crate::stack::{Running, Stack};
+use crate::event::{Event, Generation};
+use crate::stack::Running;
+use coordination::book::Found;
 use coordination::reconcile::{Action, Check, reconcile};
-use model::{DesiredStack, Epoch, Instruction, Millis, Moment, SiteEpochs, StackId, StepKind, Timeline};
+use model::{DesiredStack, Epoch, Instruction, Moment, StackId, StepKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,6 @@ const POLL_FAST: Duration = Duration::from_millis(5);
 const POLL_SLOW: Duration = Duration::from_millis(50);
 /// Polls at the fast pace.
 const POLLS_FAST_MAX: u32 = 200;
-/// An answered report is repeated after this if the view still asks for it.
-const REPORT_AGAIN: Millis = Millis(500);
-/// One that was refused.
-const REPORT_AGAIN_REFUSED: Millis = Millis(150);
-
 /// What is done once for all stacks that want it.
 #[derive(Default)]
 struct Together {
@@ -36,11 +32,11 @@ impl Engine {
         for desired in &view.stacks {
             let lease = self.lease_view(&desired.stack, now);
             let Some(stack) = self.stacks.get_mut(&desired.stack) else { continue };
-            let observed = stack.observed(&self.site, now);
+            let observed = stack.book.observed(&self.site, now);
             let actions = reconcile(desired, &observed, &lease, now);
             let quiet = !actions.iter().any(|action| matches!(action, Action::Problem(_)));
             if quiet {
-                stack.problem = None;
+                stack.book.complain(None);
             }
             for action in actions {
                 self.act_on(&desired.stack, action, &mut together, now);
@@ -63,7 +59,7 @@ impl Engine {
             if let Instruction::Run { epoch, .. } = desired.instruction
                 && let Some(stack) = self.stacks.get_mut(&desired.stack)
             {
-                stack.progress.renewed_for = Some(epoch);
+                stack.book.renewed_for(epoch);
             }
         }
     }
@@ -90,16 +86,21 @@ impl Engine {
                     evidence = report.evidence, "reporting");
                 let stop = self.stop.clone();
                 if let Some(stack) = self.stacks.get_mut(id) {
-                    stack.reporting.insert((report.step, report.epoch), None);
+                    stack.book.reporting(report.step, report.epoch);
                 }
-                self.witnesses.report_step(self.witness, report, self.generation, self.events.clone(), stop);
+                self.witnesses.report_step(
+                    self.renewals.witness(),
+                    report,
+                    self.generation,
+                    self.events.clone(),
+                    stop,
+                );
             }
             Action::Problem(text) => {
                 if let Some(stack) = self.stacks.get_mut(id)
-                    && stack.problem != Some(text)
+                    && stack.book.complain(Some(text))
                 {
                     tracing::warn!(stack = %id, text, "nothing can be done");
-                    stack.problem = Some(text);
                 }
             }
         }
@@ -111,7 +112,7 @@ impl Engine {
             return;
         }
         let mut map: EpochMap =
-            self.stacks.iter().filter_map(|(id, stack)| Some((id.clone(), stack.epochs?))).collect();
+            self.stacks.iter().filter_map(|(id, stack)| Some((id.clone(), stack.book.epochs()?))).collect();
         for (id, epochs) in wanted {
             let known = map.get(id).copied().unwrap_or_default();
             map.insert(id.clone(), known.max(*epochs));
@@ -137,7 +138,7 @@ impl Engine {
             Ok(()) => {
                 for (id, durable) in epochs {
                     if let Some(stack) = self.stacks.get_mut(id) {
-                        stack.epochs = Some(stack.epochs.unwrap_or_default().max(*durable));
+                        stack.book.persisted(*durable);
                     }
                 }
                 // A closed epoch is withheld from now on.
@@ -146,10 +147,9 @@ impl Engine {
             Err(why) => {
                 tracing::error!(why, "the epochs could not be written; nothing new begins before they are");
                 self.persist_after = Some(now.after(PERSIST_PAUSE));
-                if self.stacks.values().any(|stack| stack.epochs.is_none()) {
+                if self.stacks.values().any(|stack| stack.book.epochs().is_none()) {
                     // The store was lost and could not be refilled: the registration brings it again.
-                    self.lease.unregister();
-                    self.register_due = Some(now.after(PERSIST_PAUSE));
+                    self.renewals.register_again(now.after(PERSIST_PAUSE));
                 }
             }
         }
@@ -168,6 +168,7 @@ impl Engine {
             let event = Event::Checked { generation, stack: stack_id, check, found };
             let _loop_ended = events.send(event).await;
         });
+        stack.book.checking(check);
         stack.running = Some(Running { check, task: task.abort_handle() });
     }
 
@@ -180,25 +181,13 @@ impl Engine {
         now: Moment,
     ) {
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let current = stack.running.as_ref().is_some_and(|running| running.check == check);
-        if generation != self.generation || !current {
+        if generation != self.generation || !stack.book.found(check, found, now) {
             return;
         }
-        stack.running = None;
+        stack.end_stale_check();
         tracing::info!(stack = %id, ?check, ?found, "found out");
-        match (check, found) {
-            (Check::Detached(epoch), Found::Position(position)) => {
-                stack.progress.detached = Some((epoch, position))
-            }
-            (Check::Promoted(epoch), Found::Position(position)) => {
-                stack.progress.promoted = Some((epoch, position));
-            }
-            (Check::Written(epoch), Found::Written) => {
-                stack.progress.written = Some(epoch);
-                stack.written = Some(now);
-                self.report_due = now;
-            }
-            _ => {}
+        if found == Found::Written {
+            self.report_due = now;
         }
     }
 
@@ -211,42 +200,10 @@ impl Engine {
         now: Moment,
     ) {
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let pause = if refusal.is_empty() {
-            REPORT_AGAIN
-        } else {
+        if !refusal.is_empty() {
             tracing::info!(stack = %id, %step, %epoch, refusal, "the group refused the report of a step");
-            REPORT_AGAIN_REFUSED
-        };
-        stack.reporting.insert((step, epoch), Some(now.after(pause)));
-    }
-}
-
-impl Stack {
-    /// The group's word on the epochs, from a registration.
-    pub(crate) fn hear(&mut self, told: &SiteEpochs) {
-        self.told = Some(match &self.told {
-            None => told.clone(),
-            Some(known) => SiteEpochs {
-                stack: known.stack.clone(),
-                highest: known.highest.max(told.highest),
-                closed: known.closed.max(told.closed),
-                timeline_highest: known.timeline_highest.max(told.timeline_highest),
-            },
-        });
-    }
-
-    /// The group's word on the epochs, from a view.
-    pub(crate) fn hear_epochs(&mut self, desired: &DesiredStack) {
-        let timeline_highest = match desired.instruction {
-            Instruction::Run { timeline_highest, .. } => timeline_highest,
-            _ => Timeline(0),
-        };
-        self.hear(&SiteEpochs {
-            stack: desired.stack.clone(),
-            highest: desired.epoch,
-            closed: desired.closed,
-            timeline_highest,
-        });
+        }
+        stack.book.report_answered(step, epoch, !refusal.is_empty(), now);
     }
 }
 
