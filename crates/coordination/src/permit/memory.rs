@@ -49,6 +49,8 @@ pub struct Memory {
     record: Option<Record>,
     told: Option<(SiteEpochs, Moment)>,
     cover: Option<Held>,
+    /// The timed cover of another epoch that the present one, or none, has replaced.
+    before: Option<(Epoch, Deadline)>,
     taken: LogIndex,
     terms: GrantTerms,
 }
@@ -57,13 +59,14 @@ impl Memory {
     /// After a start: `record` is what the disk has; none if it is lost.
     #[must_use]
     pub const fn new(stack: StackId, record: Option<Record>, terms: GrantTerms) -> Self {
-        Self { stack, record, told: None, cover: None, taken: LogIndex(0), terms }
+        Self { stack, record, told: None, cover: None, before: None, taken: LogIndex(0), terms }
     }
 
     /// Takes the answer to the ask that was sent at `sent`, unless a newer one was taken. The
     /// record that must be written now, if it changed.
     pub fn take(&mut self, answer: &Answer, sent: Moment, now: Moment) -> (Taken, Option<Record>) {
-        if !answer.known || answer.index < self.taken {
+        let late = answer.index < self.taken && !planted!(AnswersOutOfOrder);
+        if !answer.known || late {
             return (Taken::Late, None);
         }
         self.taken = answer.index;
@@ -79,13 +82,14 @@ impl Memory {
         }
         let wanted = told.map_or(self.record, |told| Some(self.record.unwrap_or_default().with(told)));
         let Some(entry) = answer.cover.as_ref().filter(|cover| cover.stack == self.stack) else {
-            self.cover = None;
+            self.replace(None);
             return (Taken::Yes, self.to_write(wanted));
         };
         if self.knows_later_than(entry) {
             return (Taken::CoverOutdated, self.to_write(wanted));
         }
-        self.hold(entry, Deadline::new(sent, answer.remaining), now);
+        let asked = if planted!(DeadlineFromArrival) { now } else { sent };
+        self.hold(entry, Deadline::new(asked, answer.remaining), now);
         // The cover's kind is in the record: a gate that restarts must not take an older one,
         // held, for the truth.
         let noted = wanted.map(|record| Record { cover: Some((entry.epoch, entry.kind)), ..record });
@@ -102,7 +106,8 @@ impl Memory {
 
     fn knows_later_than(&self, entry: &CoverEntry) -> bool {
         let noted = self.record.and_then(|record| record.cover);
-        noted.is_some_and(|(epoch, kind)| epoch == entry.epoch && since(kind) > since(entry.kind))
+        let later = |kind| since(kind) > since(entry.kind) && !planted!(AnswersOutOfOrder);
+        noted.is_some_and(|(epoch, kind)| epoch == entry.epoch && later(kind))
     }
 
     fn hold(&mut self, entry: &CoverEntry, deadline: Deadline, now: Moment) {
@@ -116,7 +121,27 @@ impl Memory {
             (Some(new), Some(old)) => Some(new.later(old, now)),
             (new, _) => new,
         };
-        self.cover = Some(Held { entry: entry.clone(), deadline });
+        self.replace(Some(Held { entry: entry.clone(), deadline }));
+    }
+
+    fn replace(&mut self, cover: Option<Held>) {
+        let epoch = cover.as_ref().map(|cover| cover.entry.epoch);
+        let gone = core::mem::replace(&mut self.cover, cover);
+        if let Some(gone) = gone.filter(|gone| Some(gone.entry.epoch) != epoch) {
+            self.before = gone.deadline.map(|deadline| (gone.entry.epoch, deadline));
+        }
+    }
+
+    /// From when F counts for the primary of this epoch, if it must end: from the end of its cover
+    /// if that is over, though the cover was taken away before anybody looked at the clock.
+    #[must_use]
+    pub fn fence_from(&self, open: Epoch, now: Moment) -> Moment {
+        let present = self.cover.as_ref().filter(|cover| cover.entry.epoch == open);
+        let end = match present {
+            Some(cover) => cover.deadline,
+            None => self.before.filter(|(epoch, _)| *epoch == open).map(|(_, deadline)| deadline),
+        };
+        end.filter(|end| end.is_over(now)).map_or(now, Deadline::moment)
     }
 
     fn to_write(&self, wanted: Option<Record>) -> Option<Record> {

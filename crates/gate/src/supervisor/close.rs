@@ -38,12 +38,16 @@ impl Supervisor {
     /// under way.
     pub(super) fn fence(&mut self, reason: &str) {
         let now = rpc::clock::now();
-        let deadline = self.deadline().filter(|d| d.is_over(now)).map(|d| d.moment());
+        let memory = &self.memory;
         if let Server::Open(open) = &mut self.life.server
             && !matches!(open.stop, Some(Stop::Fence { .. } | Stop::Kill))
         {
             tracing::warn!("FENCE: {reason} ({})", words(open.mode));
-            open.stop = Some(Stop::Fence { anchor: deadline.unwrap_or(now), reached: None });
+            let anchor = match open.mode {
+                Mode::Primary(epoch) => memory.fence_from(epoch, now),
+                Mode::Standby | Mode::Plain => now,
+            };
+            open.stop = Some(Stop::Fence { anchor, reached: None });
             self.push_stop();
             self.set_switches();
         }

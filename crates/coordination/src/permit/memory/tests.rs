@@ -109,3 +109,25 @@ fn what_is_raised_or_relinquished_must_be_written_only_once() {
     assert_eq!(memory.to_relinquish(Epoch(2)), None);
     assert_eq!(memory.to_relinquish(Epoch(1)), None);
 }
+
+#[test]
+fn a_fence_counts_from_the_end_of_the_cover_even_if_that_was_taken_away_meanwhile() {
+    let mut memory = memory(Some(Record::default()));
+    memory.take(&answer(9, 2, 1, timed(9)), NOW, NOW);
+    let end = NOW.after(Millis(4_000));
+    assert_eq!(
+        memory.fence_from(Epoch(2), NOW.after(Millis(1_000))),
+        NOW.after(Millis(1_000)),
+        "not over yet"
+    );
+    assert_eq!(memory.fence_from(Epoch(2), end.after(Millis(1_000))), end);
+    // A gate that stood still hears "no cover" before it looks at its clock.
+    let late = end.after(Millis(900));
+    memory.take(&Answer { cover: None, ..answer(10, 2, 1, timed(9)) }, late, late);
+    assert_eq!(memory.fence_from(Epoch(2), late), end, "F began at the deadline");
+    memory.take(&answer(11, 3, 2, timed(11)), late, late);
+    assert_eq!(memory.fence_from(Epoch(2), late), end, "a later epoch's cover prolongs nothing");
+    memory.take(&answer(11, 3, 2, timed(11)), late, late);
+    assert_eq!(memory.fence_from(Epoch(2), late), end, "nor does its second answer");
+    assert_eq!(memory.fence_from(Epoch(3), late), late);
+}
