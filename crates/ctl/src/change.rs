@@ -4,6 +4,12 @@ use crate::Exit;
 use crate::connect::{CHANGE_DEADLINE, Client, ConnectionArgs, Failure};
 use clap::{Args, ValueEnum};
 use rpc::v1;
+use std::time::Duration;
+
+/// The gate's acknowledgement of a timed cover takes about two renewals.
+const TIMED_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks.
+const TIMED_PAUSE: Duration = Duration::from_millis(200);
 
 /// `tripoint adopt`.
 #[derive(Debug, Args)]
@@ -85,7 +91,24 @@ pub async fn mode(client: &Client, stack: &str, mode: ModeName) -> Result<String
             async move { v1::operator_client::OperatorClient::new(channel).set_mode(request).await }
         })
         .await;
-    finish(client, answer.map(|a| a.into_inner().text)).await
+    let text = finish(client, answer.map(|a| a.into_inner().text)).await?;
+    Ok(if mode == v1::Mode::Auto { format!("{text} {}", covered(client, stack).await) } else { text })
+}
+
+/// Held to timed counts once the gate has acknowledged it (design, section 5, rule 6): until then
+/// the loss of the site would not be failed over, so that is said.
+async fn covered(client: &Client, stack: &str) -> &'static str {
+    let end = tokio::time::Instant::now() + TIMED_WITHIN;
+    while tokio::time::Instant::now() < end {
+        let status = client.status(false).await.ok().map(|(status, _)| status);
+        let held =
+            status.and_then(|s| s.stacks.into_iter().find(|s| s.stack.as_str() == stack)).map(|s| s.held);
+        if held == Some(false) {
+            return "Its gate has acknowledged the deadline: from now on the group fails it over.";
+        }
+        tokio::time::sleep(TIMED_PAUSE).await;
+    }
+    "Its gate has not acknowledged the deadline yet: until `tripoint status` shows no held cover, time cannot fence the site."
 }
 
 /// `tripoint attest`.
