@@ -80,7 +80,7 @@ fn judge_one(
     }
     against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
     let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
-    let reach = if ran_last && stack.is_closed() {
+    let reach = if ran_last && stack.is_closed() && !planted!(OldSiteNeverCandidate) {
         against.extend(old_active_unfit(stack, heard));
         Some(Reach { place: usize::MAX, lsn: Lsn::default() })
     } else if ran_last {
@@ -134,7 +134,7 @@ fn standby_reach(
         Some(transition) => transition.streamed.contains(site) || stack.streaming.contains_key(site),
         None => stack.streaming.contains_key(site),
     };
-    if !streamed {
+    if !streamed && !planted!(NeverStreamedEligible) {
         against.push(Ineligible::NotStreaming);
     }
     let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
@@ -144,6 +144,7 @@ fn standby_reach(
             if place.is_none() {
                 against.push(Ineligible::ForkedTimeline);
             }
+            let place = if planted!(LsnsAcrossTimelines) { Some(0) } else { place };
             place.map(|place| Reach { place, lsn: detachment.position.lsn })
         }
         None if stack.is_closed() => {

@@ -39,7 +39,8 @@ pub fn decide(state: &State, view: &LocalView, now: Moment) -> Vec<Command> {
 /// `Expire` needs neither matrix nor veto: the site has fenced itself by then.
 fn expire(view: &LocalView, id: &SiteId, site: &Site, now: Moment) -> Option<Command> {
     let lease = site.lease.as_ref().filter(|lease| !lease.expired)?;
-    view.horizon_is_past(id, now).then(|| Command::Expire {
+    let signals = !planted!(ExpireWaitsForTwoSignals) || site.verdict == Verdict::Suspect;
+    (view.horizon_is_past(id, now) && signals).then(|| Command::Expire {
         site: id.clone(),
         incarnation: lease.incarnation,
         number: site.number,
@@ -61,7 +62,8 @@ fn suspect(
         return None;
     }
     let unreached_by = view.unreached_by(id, policy.timing.values().detect_after, now);
-    (unreached_by.len() > view.witnesses().len() / 2).then(|| Command::SetVerdict {
+    let majority = unreached_by.len() > view.witnesses().len() / 2 || planted!(SuspectWithoutMajority);
+    majority.then(|| Command::SetVerdict {
         site: id.clone(),
         verdict: Verdict::Suspect,
         number: site.number,

@@ -131,7 +131,8 @@ impl LeaseTable {
     pub fn send(&mut self, now: Moment) -> Option<Send> {
         let incarnation = self.incarnation?;
         self.prune(now);
-        self.number_last = self.number_last.next();
+        let resent = planted!(NumberResent) && self.sends.contains_key(&self.number_last);
+        self.number_last = if resent { self.number_last } else { self.number_last.next() };
         self.sends.insert(self.number_last, now);
         let cover_known = self.revision.unwrap_or_default();
         Some(Send { incarnation, number: self.number_last, cover_known })
@@ -151,10 +152,11 @@ impl LeaseTable {
         if self.incarnation != Some(grant.incarnation) {
             return Taken::Ignored("it names another incarnation");
         }
-        let Some(sent) = self.sends.get(&grant.number).copied() else {
+        let number = if planted!(LeaseFromLastSend) { self.number_last } else { grant.number };
+        let Some(sent) = self.sends.get(&number).copied() else {
             return Taken::Ignored("no send of this number is waiting");
         };
-        if grant.index < self.index {
+        if grant.index < self.index && !planted!(AnswersOutOfOrder) {
             return Taken::Ignored("an answer with a higher index was taken before");
         }
         self.index = grant.index;
@@ -188,7 +190,7 @@ impl LeaseTable {
     /// Another list: what it does not name any more ends at once.
     fn set_cover(&mut self, cover: &Cover) -> bool {
         self.revision = Some(cover.revision);
-        let mut rights = BTreeMap::new();
+        let mut rights = if planted!(DroppedCoverStays) { self.rights.clone() } else { BTreeMap::new() };
         for entry in &cover.entries {
             let key = (entry.stack.clone(), entry.epoch);
             // A deadline earned under a timed cover of this very epoch stands; a held one has none

@@ -34,7 +34,7 @@ impl Record {
     #[must_use]
     pub fn with(mut self, told: &SiteEpochs) -> Self {
         self.highest = self.highest.max(told.highest).max(told.closed);
-        self.closed = self.closed.max(told.closed);
+        self.closed = if planted!(RecordGoesBack) { told.closed } else { self.closed.max(told.closed) };
         self
     }
 }
@@ -52,7 +52,7 @@ impl Held {
     /// True while the cover permits anything.
     #[must_use]
     pub fn holds(&self, now: Moment) -> bool {
-        self.deadline.is_none_or(|d| !d.is_over(now))
+        self.deadline.is_none_or(|d| !d.is_over(now)) || planted!(DeadlineIgnored)
     }
 }
 
@@ -157,7 +157,7 @@ impl Input<'_> {
         }
         let cover = self.cover.ok_or("no cover: this site may not run the primary")?;
         let epoch = cover.entry.epoch;
-        if epoch == Epoch::NONE || epoch <= self.closed() {
+        if epoch == Epoch::NONE || (epoch <= self.closed() && !planted!(ClosedIgnored)) {
             return Err("the cover's epoch is closed here");
         }
         if epoch < self.highest() {
@@ -192,8 +192,8 @@ impl Input<'_> {
         match (self.data, adopted) {
             (Data::Absent, _) => Decision::Wait("there is no data directory that this server can start"),
             (Data::Standby, _) => Decision::StartStandby,
-            (Data::Primary, false) => Decision::StartPlain,
-            (Data::Primary, true) => match self.may_open() {
+            (Data::Primary, adopted) if !adopted || planted!(OpensWhatItFinds) => Decision::StartPlain,
+            (Data::Primary, _) => match self.may_open() {
                 Ok(epoch) => Decision::StartPrimary(epoch),
                 Err(reason) => Decision::Wait(reason),
             },
@@ -212,7 +212,7 @@ impl Input<'_> {
 
     fn decide_standby(&self) -> Decision {
         let out = self.promoted_by_others || self.data == Data::Primary;
-        if out && self.highest() > Epoch::NONE {
+        if out && self.highest() > Epoch::NONE && !planted!(PromotedByOthersKept) {
             return Decision::Kill("the standby was promoted, and not by the gate");
         }
         Decision::Keep

@@ -115,14 +115,14 @@ impl State {
 
     /// W of the longest grant that may still be running: the wait of who knows nothing.
     #[must_use]
-    pub const fn wait_max(&self) -> Millis {
+    pub fn wait_max(&self) -> Millis {
         let span = GrantTerms { lease_duration: self.longest.span, fence_deadline: Millis::ZERO };
         grantor_wait(span, self.longest.drift_max_ppm)
     }
 
     /// W of one grant.
     #[must_use]
-    pub const fn wait_of(&self, terms: GrantTerms) -> Millis {
+    pub fn wait_of(&self, terms: GrantTerms) -> Millis {
         grantor_wait(terms, self.longest.drift_max_ppm)
     }
 

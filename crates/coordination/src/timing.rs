@@ -162,7 +162,7 @@ impl Timing {
 
     /// W for grants of these terms: (D + F)(1 + rho)/(1 - rho), rounded up.
     #[must_use]
-    pub const fn wait(&self, terms: GrantTerms) -> Millis {
+    pub fn wait(&self, terms: GrantTerms) -> Millis {
         grantor_wait(terms, self.0.drift_max_ppm)
     }
 
@@ -210,11 +210,13 @@ impl Timing {
 /// W = (D + F)(1 + rho)/(1 - rho), rounded up to 1 ms: the longest that a holder may act after a
 /// grant was committed, on the slowest clock, seen from the fastest.
 #[must_use]
-pub const fn grantor_wait(terms: GrantTerms, drift_max_ppm: u64) -> Millis {
+pub fn grantor_wait(terms: GrantTerms, drift_max_ppm: u64) -> Millis {
     let span = terms.lease_duration.plus(terms.fence_deadline).0 as u128;
     let rho = if drift_max_ppm >= MILLION { MILLION - 1 } else { drift_max_ppm } as u128;
     let million = MILLION as u128;
+    let rho = if planted!(DriftIgnored) { 0 } else { rho };
     let wait = (span * (million + rho)).div_ceil(million - rho);
+    let wait = if planted!(FactorOnePlusTwoRho) { span + span * 2 * rho / million } else { wait };
     Millis(if wait > u64::MAX as u128 { u64::MAX } else { wait as u64 })
 }
 

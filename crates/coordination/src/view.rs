@@ -156,7 +156,9 @@ impl LocalView {
 
     /// The state came from disk or as a snapshot: every horizon is W_max from now.
     pub fn restored(&mut self, state: &State, now: Moment) {
-        self.assume_worst(state, now);
+        if !planted!(HorizonKeptOverSnapshot) || self.horizons.is_empty() {
+            self.assume_worst(state, now);
+        }
         self.follow(state, now);
     }
 
@@ -169,7 +171,9 @@ impl LocalView {
                 self.seen.insert(site.clone(), now);
             }
             (Command::Renew { request, terms }, Outcome::Renewed { repeated: false, .. }) => {
-                self.extend(&request.site, Horizon::new(now, state.wait_of(*terms)));
+                let current = state.policy().map_or(*terms, |policy| policy.timing.terms());
+                let terms = if planted!(HorizonOfCurrentPolicy) { current } else { *terms };
+                self.extend(&request.site, Horizon::new(now, state.wait_of(terms)));
                 self.renewed.insert(request.site.clone(), now);
                 self.seen.insert(request.site.clone(), now);
                 self.renewals = self.renewals.saturating_add(1);
@@ -204,7 +208,7 @@ impl LocalView {
                 self.leading = Some(now);
             }
         }
-        if gap > timing.detect_after {
+        if gap > timing.detect_after && !planted!(HorizonKeptOverJump) {
             self.assume_worst(state, now);
         }
     }
@@ -345,7 +349,7 @@ impl LocalView {
     #[must_use]
     pub fn fence_horizon_past(&self, stack: &StackId, now: Moment) -> Option<LogIndex> {
         let (index, horizon) = self.stacks.get(stack)?.fence?;
-        horizon.is_past(now).then_some(index)
+        (horizon.is_past(now) || planted!(FenceWithoutHorizon)).then_some(index)
     }
 
     /// When the site's last renewal was applied here.

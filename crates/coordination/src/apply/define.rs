@@ -48,7 +48,7 @@ impl State {
         let longest = &mut self.longest;
         longest.drift_max_ppm = longest.drift_max_ppm.max(policy.timing.values().drift_max_ppm);
         longest.shortened = (span < longest.span).then_some(self.index);
-        longest.span = longest.span.max(span);
+        longest.span = if planted!(LongGrantForgotten) { span } else { longest.span.max(span) };
         self.policy = Some(policy.clone());
         self.record(at, EventKind::PolicySet { revision: policy.revision });
         Ok(Outcome::Applied)

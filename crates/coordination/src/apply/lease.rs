@@ -35,7 +35,7 @@ impl State {
         let site = self.site_with_actor(&request.site)?;
         let last = site.number;
         let lease = site.lease.as_mut().ok_or(Refusal::NotRegistered)?;
-        if lease.incarnation != request.incarnation {
+        if lease.incarnation != request.incarnation && !planted!(NoIncarnation) {
             return Err(Refusal::OtherIncarnation { registered: lease.incarnation });
         }
         if lease.expired {
@@ -81,7 +81,8 @@ impl State {
     fn acknowledge_timed(&mut self, at: WallMillis, site: &SiteId, ack: &TimedAck) {
         let Some(stack) = self.stacks.get_mut(&ack.stack) else { return };
         let awaited = CoverState::TimedUnacknowledged { since: ack.since };
-        if stack.is_open_at(site) && stack.epoch() == ack.epoch && stack.cover == awaited {
+        let last = stack.cover == awaited || (planted!(OldAckCounts) && stack.cover.kind() != awaited.kind());
+        if stack.is_open_at(site) && stack.epoch() == ack.epoch && last {
             stack.cover = CoverState::Timed { since: ack.since };
             self.record(at, EventKind::CoverTimed { stack: ack.stack.clone(), epoch: ack.epoch });
         }
@@ -115,7 +116,7 @@ impl State {
         if lease.incarnation != incarnation {
             return Err(Refusal::OtherIncarnation { registered: lease.incarnation });
         }
-        if last != number {
+        if last != number && !planted!(ExpireIgnoresRenewal) {
             return Err(Refusal::Superseded { last });
         }
         lease.expired = true;
@@ -145,7 +146,8 @@ impl State {
         let index = self.index;
         let mut fenced = Vec::new();
         for (id, stack) in &mut self.stacks {
-            let proven = stack.cover.is_fenced_by_time() && !unstopped.contains(id);
+            let unstopped = unstopped.contains(id) && !planted!(UnstoppedIgnored);
+            let proven = stack.cover.is_fenced_by_time() && !unstopped;
             if stack.is_open_at(site) && proven {
                 let evidence = format!("the lease ended after renewal {number} of {site}");
                 stack.close(FenceMethod::Time, index, evidence);
@@ -167,7 +169,7 @@ impl State {
         unreached_by: &[SiteId],
     ) -> Applied {
         let known = self.site_with_actor(site)?;
-        if known.number != number {
+        if known.number != number && !planted!(VerdictIgnoresRenewal) {
             return Err(Refusal::Superseded { last: known.number });
         }
         // Up comes with a renewal, lost with an expiry.

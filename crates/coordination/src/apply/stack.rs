@@ -55,6 +55,7 @@ impl State {
         stack.cover = match (stack.cover, mode.holds_cover()) {
             (held @ CoverState::Held { .. }, true) => held,
             (_, true) => CoverState::Held { since: index },
+            (_, false) if planted!(TimedBeforeGateKnows) => CoverState::Timed { since: index },
             (_, false) => CoverState::TimedUnacknowledged { since: index },
         };
         self.record(at, EventKind::ModeSet { stack: id.clone(), from, to: mode });

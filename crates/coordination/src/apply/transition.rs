@@ -31,7 +31,7 @@ impl State {
         self.check_cause(id, cause)?;
         let stack = self.stack_at(id, epoch)?;
         let from = stack.active.as_ref().ok_or(Refusal::NotAdopted)?.site.clone();
-        if stack.transition.is_some() {
+        if stack.transition.is_some() && !planted!(TwoTransitions) {
             return Err(Refusal::TransitionRunning);
         }
         may_act(stack.mode, cause)?;
@@ -100,10 +100,13 @@ impl State {
         if !registered {
             return Err(Refusal::NotRegistered);
         }
+        if planted!(RollbackAfterElection) && transition.from == *site && transition.elected.is_some() {
+            return self.assign(at, id, site, true);
+        }
         if stack.is_open_at(site) {
             return self.abort(at, id, epoch, site);
         }
-        if !stack.is_closed() {
+        if !stack.is_closed() && !planted!(ElectUnfenced) {
             let active = stack.active.as_ref().ok_or(Refusal::NotAdopted)?;
             return Err(Refusal::NotFenced { site: active.site.clone(), epoch });
         }
@@ -144,7 +147,7 @@ impl State {
     fn assign(&mut self, at: WallMillis, id: &StackId, site: &SiteId, same_site: bool) -> Applied {
         let index = self.index;
         let stack = self.stack_mut(id)?;
-        let epoch = stack.epoch().next();
+        let epoch = if planted!(EpochNotRaised) { stack.epoch() } else { stack.epoch().next() };
         stack.active = Some(Assignment { site: site.clone(), epoch, index, at });
         stack.cover = match (same_site, stack.mode.holds_cover()) {
             (_, true) => CoverState::Held { since: index },
@@ -153,7 +156,8 @@ impl State {
         };
         stack.fence_begun = None;
         let timeline_highest = stack.timeline_highest;
-        stack.timeline_highest = timeline_highest.next();
+        stack.timeline_highest =
+            if planted!(TimelineNotCounted) { timeline_highest } else { timeline_highest.next() };
         stack.streaming.clear();
         stack.streamed_once = false;
         let operator = stack.transition.as_ref().is_some_and(|t| t.cause == Cause::Operator);
@@ -207,7 +211,7 @@ impl State {
         let position = report.position.ok_or(Refusal::StepNotDue(StepKind::Detach))?;
         let transition = stack.transition.as_mut().ok_or(Refusal::NoTransition)?;
         // In asynchronous mode standbys let go only once the fence is proven.
-        if !closed {
+        if !closed && !planted!(ElectUnfenced) {
             return Err(Refusal::StepNotDue(StepKind::Detach));
         }
         let detachment = Detachment { epoch: report.epoch, position };
@@ -291,8 +295,9 @@ impl State {
 
 /// An election entry that names the same site inherits "held" until that gate has acknowledged
 /// a timed cover of the new epoch.
-const fn inherited(cover: CoverState, index: model::LogIndex) -> CoverState {
+fn inherited(cover: CoverState, index: model::LogIndex) -> CoverState {
     match cover {
+        _ if planted!(InheritsTimed) => CoverState::Timed { since: index },
         CoverState::Timed { since } => CoverState::Timed { since },
         CoverState::TimedUnacknowledged { .. } => CoverState::TimedUnacknowledged { since: index },
         CoverState::Held { since } => CoverState::Held { since },
@@ -312,7 +317,8 @@ fn promoted(stack: &mut Stack, report: &StepReport) -> Result<(), Refusal> {
     let highest = stack.timeline_highest;
     let ran_last = stack.promotions.last().is_some_and(|p| p.site == report.site);
     let transition = stack.transition.as_mut().ok_or(Refusal::NoTransition)?;
-    if !open || transition.elected != Some(report.epoch) || transition.promote == StepState::Done {
+    let repeated = transition.promote == StepState::Done && !planted!(StepRepeated);
+    if !open || transition.elected != Some(report.epoch) || repeated {
         return Err(not_due);
     }
     match (report.outcome, report.position) {

@@ -105,7 +105,8 @@ fn unhealthy(view: &LocalView, policy: &Policy, id: &StackId, site: &SiteId, now
     if heard.gone.is_some_and(|since| now.elapsed_shortest(since) >= GONE_FOR) {
         return Some(Cause::DatabaseLost);
     }
-    let ill = now.elapsed_shortest(heard.healthy) >= policy.unhealthy_after;
+    let patience = if planted!(UnhealthyAtOnce) { GONE_FOR } else { policy.unhealthy_after };
+    let ill = now.elapsed_shortest(heard.healthy) >= patience;
     ill.then_some(Cause::Unhealthy)
 }
 
@@ -141,7 +142,7 @@ fn by_time(
     now: Moment,
 ) -> Option<Command> {
     let site = state.sites().get(&stack.active.as_ref()?.site)?;
-    let left = site.stopping.contains(id) || site.unstopped.contains(id);
+    let left = (site.stopping.contains(id) || site.unstopped.contains(id)) && !planted!(StoppingIgnored);
     let past = view.fence_horizon_past(id, now) == Some(begun);
     let proven = past && !left && stack.cover.is_fenced_by_time();
     proven.then(|| Command::FenceByTime { stack: id.clone(), epoch: stack.epoch(), begun })
@@ -218,7 +219,7 @@ fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
         .is_some_and(|last| stack.active.as_ref().is_some_and(|active| active.index == *last));
     let opened = stack.promoted().is_some();
     let failed_for_sure = transition.promote == StepState::Failed;
-    after_failover && opened && !failed_for_sure && !stack.streamed_once
+    after_failover && opened && !failed_for_sure && !stack.streamed_once && !planted!(ConsentNotNeeded)
 }
 
 /// Anti-flap and the redundancy rule. A lost site, or a lost database, is always cured.
@@ -236,6 +237,9 @@ fn anti_flap(
     let attempts = view.automatic_within(id, policy.window, now);
     if attempts >= policy.failovers_max as usize {
         return Some(Hold::TooManyFailovers);
+    }
+    if planted!(CooldownCountsUnfinished) && attempts > 0 {
+        return Some(Hold::Cooldown);
     }
     if *cause != Cause::Unhealthy {
         return None;
@@ -264,7 +268,10 @@ fn finish(
     if transition.promote == StepState::Done && transition.verify == StepState::Done {
         return Some(Command::Complete { stack: id.clone(), epoch });
     }
-    let give_up = |cause| Some(Command::PromoteGivenUp { stack: id.clone(), epoch, cause });
+    let give_up = |cause| match planted!(RollbackAfterElection) {
+        false => Some(Command::PromoteGivenUp { stack: id.clone(), epoch, cause }),
+        true => Some(Command::Elect { stack: id.clone(), epoch, site: transition.from.clone() }),
+    };
     let site = &stack.active.as_ref()?.site;
     let gone = view.heard(site, id).and_then(|h| h.gone);
     if gone.is_some_and(|since| now.elapsed_shortest(since) >= GONE_FOR) {
@@ -275,7 +282,7 @@ fn finish(
     } else {
         view.since_elected(id, now)
     };
-    let late = started >= policy.promote_deadline;
+    let late = started >= policy.promote_deadline && !planted!(PromoteBlocksForEver);
     if transition.promote == StepState::Failed || late {
         return give_up(Cause::PromoteFailed);
     }
@@ -342,7 +349,7 @@ fn streams_now(
         up.streaming
             && up.timeline == stack.timeline
             && up.site.as_ref().is_none_or(|s| *s == active.site)
-            && up.lag_bytes <= policy.max_lag_bytes
+            && (up.lag_bytes <= policy.max_lag_bytes || planted!(LagIgnored))
     });
     let same = database.system_id == stack.system_id;
     let primary_side = primary

@@ -69,7 +69,7 @@ impl Input<'_> {
         };
         match (order, open) {
             (Order::Detach(epoch) | Order::Follow(epoch) | Order::Promote(epoch), _)
-                if epoch < self.highest() =>
+                if epoch < self.highest() && !planted!(StaleOrderObeyed) =>
             {
                 Err(STALE)
             }
@@ -123,6 +123,7 @@ impl Input<'_> {
 pub fn relinquishment(epoch: Epoch, server: Server) -> Way {
     match server {
         Server::Down | Server::Open { mode: Mode::Standby, .. } => Way::Done,
+        Server::Clearing if planted!(AckBeforeLastProcess) => Way::Done,
         Server::Open { mode: Mode::Primary(open), .. } if open > epoch => Way::Failed(HIGHER_OPEN),
         Server::Open { .. } | Server::Clearing | Server::Foreign => Way::NotYet,
     }

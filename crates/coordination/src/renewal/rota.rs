@@ -62,8 +62,8 @@ impl Rota {
     }
 
     /// This one did not say yes: the next, if it is the current one. True if it may be asked at once.
-    pub const fn failed(&mut self, witness: usize) -> bool {
-        if witness != self.current {
+    pub fn failed(&mut self, witness: usize) -> bool {
+        if witness != self.current || planted!(OneWitnessForEver) {
             return false;
         }
         self.pass(witness);

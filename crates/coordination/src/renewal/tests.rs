@@ -84,7 +84,7 @@ fn an_acknowledgement_is_carried_until_a_renewal_that_had_it_is_granted() {
     let earlier = send(&mut renewals, NOW);
     assert!(renewals.acknowledge(ack.clone()) && !renewals.acknowledge(ack.clone()));
     let carrying = send(&mut renewals, NOW);
-    assert_eq!(carrying.request.timed_acks, [ack.clone()]);
+    assert_eq!(carrying.request.timed_acks.first(), Some(&ack));
     renewals.granted(&grant(&earlier, 7), 0, NOW);
     assert_eq!(send(&mut renewals, NOW).request.timed_acks, [ack]);
     renewals.granted(&grant(&carrying, 8), 0, NOW);

@@ -57,8 +57,8 @@ impl CoverState {
 
     /// True if an elapsed horizon proves the fence.
     #[must_use]
-    pub const fn is_fenced_by_time(self) -> bool {
-        matches!(self, Self::Timed { .. })
+    pub fn is_fenced_by_time(self) -> bool {
+        matches!(self, Self::Timed { .. }) || planted!(HeldFencedByTime)
     }
 }
 
@@ -211,6 +211,7 @@ impl Stack {
     pub fn closed_for(&self, site: &SiteId) -> Epoch {
         match &self.active {
             Some(active) if active.site != *site => active.epoch,
+            _ if planted!(FenceLeavesEpochOpen) => Epoch::NONE,
             _ => self.closed,
         }
     }
@@ -219,7 +220,9 @@ impl Stack {
     #[must_use]
     pub fn cover_for(&self, name: &StackId, site: &SiteId) -> Option<CoverEntry> {
         let active = self.active.as_ref()?;
-        let covered = active.site == *site && !self.is_closed() && self.fence_begun.is_none();
+        let closed = self.is_closed() && !planted!(FenceLeavesEpochOpen);
+        let lapsing = self.fence_begun.is_some() && !planted!(CoverAfterFenceBegin);
+        let covered = active.site == *site && !closed && !lapsing;
         covered.then(|| CoverEntry { stack: name.clone(), epoch: active.epoch, kind: self.cover.kind() })
     }
 
