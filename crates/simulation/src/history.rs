@@ -3,7 +3,9 @@
 //! Checkers read this and nothing else: neither the core's state nor which bug is planted.
 
 use coordination::{Entry, Outcome};
-use model::{CoverKind, Epoch, LogIndex, Lsn, Millis, StepKind, Timeline, TimedAck};
+use model::{
+    CoverKind, Epoch, Incarnation, LogIndex, Lsn, Millis, RenewalNumber, StepKind, TimedAck, Timeline,
+};
 
 /// Microseconds of true time since the run began.
 pub type Time = u64;
@@ -146,6 +148,24 @@ pub enum What {
         site: Site,
         /// Why.
         reason: Reason,
+    },
+    /// An actor sends a renewal: from here its validity counts.
+    RenewSent {
+        /// Whose.
+        site: Site,
+        /// Which run of the actor.
+        incarnation: Incarnation,
+        /// Number of this send.
+        number: RenewalNumber,
+    },
+    /// A witness's state was looked at: at restarts, after snapshots, at the end.
+    StateSeen {
+        /// Whose.
+        site: Site,
+        /// The last entry that it has applied.
+        index: LogIndex,
+        /// Its digest.
+        digest: u64,
     },
     /// A gate told the group that its cover is timed.
     TimedAcked {
