@@ -22,4 +22,5 @@ pub mod postgres;
 mod proposals;
 pub mod queue;
 pub mod run;
+pub mod tool;
 pub mod world;

@@ -1,17 +1,107 @@
-//! `cargo simulate`: runs seeds, replays one as a story, shortens one.
+//! `cargo simulate`: runs seeds, tells one as a story, shortens one.
 
+use clap::{Parser, ValueEnum};
+use coordination::planted::Bug;
 use simulation::plan::Class;
-use simulation::run::{Options, run};
+use simulation::run::Options;
+use simulation::tool::{replay, seeds, shrink};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let options =
-        Options { class: Class::All, story: std::env::args().nth(2).is_some(), ..Options::default() };
-    let seed: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(0);
-    let outcome = run(seed, &options);
-    println!("{:?} {:x}", outcome.figures, outcome.trace_hash);
-    for violation in &outcome.violations {
-        println!("{violation:?}");
+/// The deterministic simulator: one seed is one group of sites, its faults and its fate.
+#[derive(Debug, Parser)]
+#[command(name = "simulate", version)]
+struct Arguments {
+    /// Run so many seeds.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Stop after so many minutes, however many seeds are left.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
+    /// Tell what happens in this seed, step by step.
+    #[arg(long, value_name = "SEED", conflicts_with = "shrink")]
+    replay: Option<u64>,
+    /// Find the fewest faults with which this seed still goes wrong.
+    #[arg(long, value_name = "SEED")]
+    shrink: Option<u64>,
+    /// Only these faults of the plan, by number (as `--shrink` prints them).
+    #[arg(long, value_delimiter = ',')]
+    only: Option<Vec<usize>>,
+    /// Which faults there are.
+    #[arg(long, value_enum, default_value_t = ClassName::All)]
+    class: ClassName,
+    /// Plant this bug.
+    #[arg(long, value_name = "BUG")]
+    plant: Option<String>,
+    /// Print all bugs that can be planted.
+    #[arg(long)]
+    list_bugs: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClassName {
+    /// Everything that can go wrong.
+    All,
+    /// One fault at a time, each shorter than detect.after: no failover is needed.
+    ShortFaults,
+    /// One witness, link or leader lost: no lease may be lost.
+    OneLost,
+    /// Only witnesses suffer.
+    WitnessesOnly,
+    /// Nothing goes wrong.
+    Calm,
+}
+
+impl From<ClassName> for Class {
+    fn from(name: ClassName) -> Self {
+        match name {
+            ClassName::All => Self::All,
+            ClassName::ShortFaults => Self::ShortFaults,
+            ClassName::OneLost => Self::OneLost,
+            ClassName::WitnessesOnly => Self::WitnessesOnly,
+            ClassName::Calm => Self::Calm,
+        }
     }
-    ExitCode::SUCCESS
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list_bugs {
+        for bug in Bug::ALL {
+            println!("{bug:?}: {}", bug.text());
+        }
+        return ExitCode::SUCCESS;
+    }
+    let plant = match arguments.plant.as_deref().map(bug_named) {
+        None => None,
+        Some(Some(bug)) => Some(bug),
+        Some(None) => {
+            eprintln!("no such bug; `--list-bugs` names them");
+            return ExitCode::from(2);
+        }
+    };
+    let options = Options { class: arguments.class.into(), plant, story: false, only: arguments.only };
+    let clean = match (arguments.replay, arguments.shrink) {
+        (Some(seed), _) => replay::tell(seed, options),
+        (None, Some(seed)) => shrink::shorten(seed, &options),
+        (None, None) => {
+            let wish = seeds::Wish {
+                from: arguments.from,
+                count: arguments.seeds,
+                minutes: arguments.minutes,
+                jobs: arguments.jobs.max(1),
+            };
+            seeds::run_all(&wish, &options)
+        }
+    };
+    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bug_named(name: &str) -> Option<Bug> {
+    Bug::ALL.iter().copied().find(|bug| format!("{bug:?}").eq_ignore_ascii_case(name))
 }

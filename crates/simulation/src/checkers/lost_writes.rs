@@ -19,16 +19,29 @@ pub struct LostWrites {
     pub last: Option<Nanos>,
 }
 
+/// Lost writes, counted one by one, of real histories and of simulated ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub lost: usize,
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+}
+
+impl Tally {
+    /// One more, acknowledged at `acked`.
+    pub fn lose(&mut self, acked: u64) {
+        self.lost += 1;
+        self.first = Some(self.first.map_or(acked, |t| t.min(acked)));
+        self.last = Some(self.last.map_or(acked, |t| t.max(acked)));
+    }
+}
+
 /// Counts the acknowledged writes that are not in `rows`.
 #[must_use]
 pub fn lost_writes(acks: &[Ack], rows: &FinalRows) -> LostWrites {
-    let mut found = LostWrites { acknowledged: acks.len(), ..LostWrites::default() };
-    for ack in acks.iter().filter(|a| !rows.contains(&a.write)) {
-        found.lost += 1;
-        found.first = Some(found.first.map_or(ack.acked, |t| t.min(ack.acked)));
-        found.last = Some(found.last.map_or(ack.acked, |t| t.max(ack.acked)));
-    }
-    found
+    let mut tally = Tally::default();
+    acks.iter().filter(|a| !rows.contains(&a.write)).for_each(|a| tally.lose(a.acked));
+    LostWrites { acknowledged: acks.len(), lost: tally.lost, first: tally.first, last: tally.last }
 }
 
 #[cfg(test)]

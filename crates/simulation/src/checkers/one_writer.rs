@@ -47,43 +47,74 @@ pub fn one_writer(acks: &[Ack], tenures: &[String], rows: &FinalRows) -> OneWrit
     let mut ordered: Vec<&Ack> = acks.iter().collect();
     ordered.sort_by_key(|a| (a.acked, a.sent));
     let mut found = OneWriter::default();
-    let mut present: Option<Present> = None;
+    let mut present = Tenures::new(tenures);
     for ack in ordered {
-        if present.as_ref().is_some_and(|p| tenures[p.index] == ack.site) {
-            continue;
-        }
-        if let Some(next) = next_tenure(present.as_ref(), tenures, ack) {
-            found.began.push((ack.site.clone(), ack.acked));
-            present = Some(Present { index: next, first_acked: ack.acked });
-        } else if rows.contains(&ack.write) && present.is_some() {
-            found.late_replies += 1;
-        } else {
-            found.overlaps.push(Overlap {
+        let during = present.site().cloned();
+        match present.take(&ack.site, ack.sent, ack.acked, || rows.contains(&ack.write)) {
+            Judged::Within => {}
+            Judged::Begins => found.began.push((ack.site.clone(), ack.acked)),
+            Judged::LateReply => found.late_replies += 1,
+            Judged::Overlap => found.overlaps.push(Overlap {
                 write: ack.write.clone(),
                 site: ack.site.clone(),
                 sent: ack.sent,
                 acked: ack.acked,
-                during: present.as_ref().map_or_else(String::new, |p| tenures[p.index].clone()),
-            });
+                during: during.unwrap_or_default(),
+            }),
         }
     }
     found
 }
 
-/// The tenure that the history is in.
-struct Present {
-    index: usize,
-    first_acked: Nanos,
+/// What one acknowledgement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Of the present tenure.
+    Within,
+    /// The first of a later tenure.
+    Begins,
+    /// Of another site, but the winner has its row.
+    LateReply,
+    /// Of another site, and lost.
+    Overlap,
 }
 
-/// The next later tenure that this acknowledgement may begin.
-fn next_tenure(present: Option<&Present>, tenures: &[String], ack: &Ack) -> Option<usize> {
-    let from = match present {
-        None => 0,
-        Some(p) if ack.sent >= p.first_acked => p.index + 1,
-        Some(_) => return None,
-    };
-    tenures.iter().enumerate().skip(from).find(|(_, site)| **site == ack.site).map(|(i, _)| i)
+/// Tenures, and the one that a history is in; acknowledgements are taken in the order in which
+/// they were read. The same for real histories (names of sites) and for simulated ones (places).
+pub(super) struct Tenures<'a, S> {
+    tenures: &'a [S],
+    /// Place of the present one, and its first acknowledgement.
+    present: Option<(usize, u64)>,
+}
+
+impl<'a, S: PartialEq> Tenures<'a, S> {
+    pub(super) const fn new(tenures: &'a [S]) -> Self {
+        Self { tenures, present: None }
+    }
+
+    /// Whose tenure it is.
+    pub(super) fn site(&self) -> Option<&S> {
+        self.present.and_then(|(index, _)| self.tenures.get(index))
+    }
+
+    pub(super) fn take(&mut self, site: &S, sent: u64, acked: u64, kept: impl FnOnce() -> bool) -> Judged {
+        if self.site() == Some(site) {
+            return Judged::Within;
+        }
+        let from = match self.present {
+            None => Some(0),
+            Some((index, first_acked)) => (sent >= first_acked).then_some(index + 1),
+        };
+        let next = from.and_then(|from| (from..self.tenures.len()).find(|i| self.tenures[*i] == *site));
+        if let Some(next) = next {
+            self.present = Some((next, acked));
+            Judged::Begins
+        } else if self.present.is_some() && kept() {
+            Judged::LateReply
+        } else {
+            Judged::Overlap
+        }
+    }
 }
 
 #[cfg(test)]

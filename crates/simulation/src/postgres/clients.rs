@@ -134,8 +134,9 @@ impl Database {
             let server = &self.servers[site];
             server.takes_writes() && !server.has(Ill::Hangs)
         };
-        let reached =
-            |site: usize| around.reaches(home, index(site)) && around.reaches(index(site), home) && takes(site);
+        let reached = |site: usize| {
+            around.reaches(home, index(site)) && around.reaches(index(site), home) && takes(site)
+        };
         let found = if home == OUTSIDE {
             let count = (0..self.servers.len()).filter(|site| reached(*site)).count();
             // More than one is what must never be; then anybody may find any.
@@ -269,23 +270,25 @@ impl Database {
     }
 
     /// One statement is answered; the next of its burst begins.
-    fn reply(
-        &mut self,
-        site: usize,
-        at: usize,
-        tip: super::Tip,
-        synchronous: bool,
-        around: &mut Around<'_>,
-    ) {
+    fn reply(&mut self, site: usize, at: usize, tip: super::Tip, synchronous: bool, around: &mut Around<'_>) {
         let now = around.now;
         let (timeline, lsn) = (self.wal.timeline(tip), self.wal.end(tip));
         let backend = &mut self.servers[site].backends[at];
         let last = backend.left <= 1;
-        let reply = Reply { site: index(site), row: backend.row, timeline, lsn, sent: backend.sent, synchronous, last };
+        let reply = Reply {
+            site: index(site),
+            row: backend.row,
+            timeline,
+            lsn,
+            sent: backend.sent,
+            synchronous,
+            last,
+        };
         let (client, session) = (usize::from(backend.client), backend.session);
         backend.left = backend.left.saturating_sub(1);
         backend.row += 1;
-        (backend.work, backend.due) = if last { (Work::Idle, NEVER) } else { (Work::Runs, now + backend.takes) };
+        (backend.work, backend.due) =
+            if last { (Work::Idle, NEVER) } else { (Work::Runs, now + backend.takes) };
         if self.clients[client].session != Some((index(site), session)) {
             return;
         }

@@ -226,7 +226,8 @@ impl Database {
     fn reload(&mut self, place: usize, now: Time) {
         let startup = self.millis(6, 17);
         let nudge = self.millis(5, 40);
-        let filled = self.servers[place].sync_in_force.is_empty() && !self.servers[place].disk.sync.is_empty();
+        let filled =
+            self.servers[place].sync_in_force.is_empty() && !self.servers[place].disk.sync.is_empty();
         let checkpointer = if filled { self.millis(1, 1_500) } else { self.millis(1, 6) };
         let server = &mut self.servers[place];
         server.shown = server.disk.conninfo;

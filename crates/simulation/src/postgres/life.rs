@@ -132,8 +132,11 @@ impl Database {
         let timeline = self.wal.timeline(disk.tip);
         let tip = self.wal.append(disk.tip, SIZE_CHECKPOINT, timeline, 0);
         disk.tip = tip;
-        disk.control =
-            super::Control { state, checkpoint: self.wal.start_of_last(tip), timeline: self.wal.timeline(tip) };
+        disk.control = super::Control {
+            state,
+            checkpoint: self.wal.start_of_last(tip),
+            timeline: self.wal.timeline(tip),
+        };
         self.mark(site);
     }
 

@@ -75,11 +75,8 @@ impl Database {
             self.servers[site].timers.receiver = now + CONNECT_EVERY;
             return;
         }
-        let answer = if source.ships() && source.stop == Stop::No {
-            self.answer(site, from)
-        } else {
-            Answer::Refused
-        };
+        let answer =
+            if source.ships() && source.stop == Stop::No { self.answer(site, from) } else { Answer::Refused };
         if answer == Answer::Refused {
             return self.end_receiver(site, now + RETRY_EVERY);
         }

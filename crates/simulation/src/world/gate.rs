@@ -37,7 +37,7 @@ enum Server {
     Down,
     Open(Open),
     Clearing(Open),
-    Foreign(Time),
+    Foreign,
 }
 
 /// A database that the gate opened.
@@ -67,7 +67,6 @@ struct Promotion {
 /// How it is being closed.
 #[derive(Debug)]
 enum Stop {
-    Planned,
     Fence { anchor: Moment, reached: Option<coordination::permit::FenceStage> },
     Kill,
 }
@@ -236,7 +235,7 @@ impl World {
         }
         let (running, by_others) = match &gate.server {
             Server::Down | Server::Clearing(_) => (Running::No, false),
-            Server::Foreign(_) => (Running::Foreign, false),
+            Server::Foreign => (Running::Foreign, false),
             Server::Open(open) => {
                 let out = open.mode == Mode::Standby
                     && open.seen_recovery
@@ -442,7 +441,7 @@ impl World {
                 }
             }
             Server::Clearing(_) => at = at.min(self.now + 5_000),
-            Server::Foreign(_) => at = at.min(self.now + 50_000),
+            Server::Foreign => at = at.min(self.now + 50_000),
             Server::Down => at = at.min(self.now + 200_000),
         }
         if gate.orders.is_busy() {

@@ -8,7 +8,7 @@
 
 use super::World;
 use crate::history::{Committed, Site, Time, What};
-use crate::message::{Caller, Event, Process};
+use crate::message::{Caller, Event};
 use crate::net::SITES_MAX;
 use coordination::{Command, Entry, Outcome};
 use model::{LogIndex, WallMillis};
@@ -478,12 +478,6 @@ impl World {
         let (caller, stored) = (Caller::Nobody, [Time::MAX; SITES_MAX]);
         self.raft.tail.push_back(Pending { entry, caller, stored, scheduled: false });
         self.recheck_log();
-        if let Some(old) = old
-            && self.raft.members[usize::from(old)].leads.is_some()
-            && self.hears_leader(old)
-        {
-            self.tell_old_leader(old);
-        }
     }
 
     /// The witness process is gone: what was on its way to it is lost, and it leads nothing.
@@ -518,9 +512,5 @@ impl World {
     /// The seat is wanted at no site with more active stacks than need be.
     pub(super) fn seat_candidates(&self, leader: Site) -> impl Iterator<Item = Site> + '_ {
         (0..self.sites).filter(move |v| *v != leader && self.both_ways(leader, *v) && self.has_quorum(*v))
-    }
-
-    pub(super) fn wake_log_process(&mut self, witness: Site) {
-        self.wake_now(Process::Witness(witness));
     }
 }

@@ -35,7 +35,7 @@ impl World {
                 self.say(|w| format!("the gate kills {} at {}: {reason}", w.stack_name(stack), w.name(site)));
                 self.push_stop(gate);
             }
-            Server::Foreign(_) => self.kill_all(gate),
+            Server::Foreign => self.kill_all(gate),
             _ => {}
         }
     }
@@ -45,7 +45,7 @@ impl World {
         let now = self.moment(gate.site);
         let Server::Open(open) = &mut gate.server else { return };
         match &mut open.stop {
-            None | Some(Stop::Planned) => {}
+            None => {}
             Some(Stop::Kill) => self.kill_all(gate),
             Some(Stop::Fence { anchor, reached }) => {
                 let due = fence_stage(now.elapsed_longest(*anchor), fence);
@@ -137,7 +137,7 @@ impl World {
 
     pub(super) fn look_for_foreign(&mut self, gate: &mut Gate) {
         if !self.databases[usize::from(gate.stack)].is_empty(gate.site) {
-            gate.server = Server::Foreign(self.now);
+            gate.server = Server::Foreign;
         }
     }
 

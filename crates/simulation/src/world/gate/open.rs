@@ -129,7 +129,7 @@ impl World {
             }
             Server::Clearing(_) => self.clear(gate),
             Server::Down => self.look_for_foreign(gate),
-            Server::Foreign(_) => self.look_after_foreign(gate),
+            Server::Foreign => self.look_after_foreign(gate),
         }
     }
 

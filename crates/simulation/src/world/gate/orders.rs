@@ -76,7 +76,7 @@ impl World {
         match &gate.server {
             Server::Down => permit::Server::Down,
             Server::Clearing(_) => permit::Server::Clearing,
-            Server::Foreign(_) => permit::Server::Foreign,
+            Server::Foreign => permit::Server::Foreign,
             Server::Open(open) => permit::Server::Open {
                 mode: open.mode,
                 seen_recovery: open.seen_recovery,
@@ -89,7 +89,7 @@ impl World {
     fn running_of(gate: &Gate) -> Running {
         match &gate.server {
             Server::Down | Server::Clearing(_) => Running::No,
-            Server::Foreign(_) => Running::Foreign,
+            Server::Foreign => Running::Foreign,
             Server::Open(open) => Running::Open(open.mode),
         }
     }
