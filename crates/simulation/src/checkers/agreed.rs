@@ -1,0 +1,158 @@
+//! What was committed, as far as checkers ask for it: read off the entries and their outcomes,
+//! not off anybody's state.
+
+use crate::history::{Committed, History, Record, Setup, Site, Time, What};
+use coordination::{Command, Outcome};
+use model::{Epoch, Mode, SiteId, StackId, StepKind, StepOutcome, WalPosition};
+
+/// A site elected for an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Election {
+    pub epoch: Epoch,
+    pub site: Site,
+    pub at: Time,
+}
+
+/// The end of a standby's log, as it reported it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Detachment {
+    pub site: Site,
+    pub epoch: Epoch,
+    pub position: WalPosition,
+}
+
+/// One stack.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AgreedStack {
+    /// All, the adoption first.
+    pub elections: Vec<Election>,
+    pub mode: Option<Mode>,
+    /// A transition runs.
+    pub moving: bool,
+    /// Sites that stream from the active one, one bit each.
+    pub streaming: u32,
+    /// Those at the beginning of the last transition.
+    pub streamed: u32,
+    pub detachments: Vec<Detachment>,
+    /// Sites that failed a promotion in the last transition, one bit each.
+    pub failed: u32,
+}
+
+impl AgreedStack {
+    /// Who was elected last.
+    pub fn active(&self) -> Option<Election> {
+        self.elections.last().copied()
+    }
+
+    /// True once the stack is the group's business.
+    pub fn is_adopted(&self) -> bool {
+        !self.elections.is_empty()
+    }
+
+    fn elect(&mut self, site: Site, epoch: Epoch, at: Time) {
+        self.elections.push(Election { epoch, site, at });
+    }
+}
+
+/// What was committed up to a record.
+#[derive(Clone, Debug)]
+pub(super) struct Agreed {
+    pub stacks: Vec<AgreedStack>,
+}
+
+impl Agreed {
+    pub fn new(setup: &Setup) -> Self {
+        Self { stacks: vec![AgreedStack::default(); usize::from(setup.stacks)] }
+    }
+
+    pub fn take(&mut self, record: &Record, history: &History) {
+        if let What::Committed { index } = record.what
+            && let Some(committed) = entry(history, index)
+            && matches!(committed.outcome, Outcome::Applied)
+        {
+            self.apply(committed);
+        }
+    }
+
+    fn apply(&mut self, committed: &Committed) {
+        let at = committed.at;
+        match &committed.entry.command {
+            Command::Adopt { stack, site, .. } => {
+                if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
+                    stack.elect(site, Epoch(1), at);
+                    stack.mode = Some(Mode::Observe);
+                }
+            }
+            Command::SetMode { stack, mode } => {
+                if let Some(stack) = self.stack_mut(stack) {
+                    stack.mode = Some(*mode);
+                }
+            }
+            Command::BeginTransition { stack, .. } => {
+                if let Some(stack) = self.stack_mut(stack) {
+                    stack.moving = true;
+                    stack.streamed = stack.streaming;
+                    stack.detachments.clear();
+                    stack.failed = 0;
+                }
+            }
+            Command::Complete { stack, .. } => {
+                if let Some(stack) = self.stack_mut(stack) {
+                    stack.moving = false;
+                }
+            }
+            Command::Elect { stack, epoch, site } => {
+                if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
+                    stack.elected(site, epoch.next(), at);
+                }
+            }
+            Command::PromoteGivenUp { stack, .. } => {
+                if let Some(stack) = self.stack_mut(stack)
+                    && let Some(active) = stack.active()
+                {
+                    stack.failed |= 1 << active.site;
+                    stack.detachments.clear();
+                }
+            }
+            Command::SetStreaming { stack, site, streams, .. } => {
+                if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
+                    let bit = 1 << site;
+                    let on = streams.is_some();
+                    stack.streaming = if on { stack.streaming | bit } else { stack.streaming & !bit };
+                }
+            }
+            Command::Step(report)
+                if report.step == StepKind::Detach && report.outcome == StepOutcome::Done =>
+            {
+                let site = site_of(&report.site);
+                if let (Some(stack), Some(site), Some(position)) =
+                    (self.stack_mut(&report.stack), site, report.position)
+                {
+                    stack.detachments.retain(|d| d.site != site);
+                    stack.detachments.push(Detachment { site, epoch: report.epoch, position });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stack_mut(&mut self, name: &StackId) -> Option<&mut AgreedStack> {
+        self.stacks.get_mut(usize::from(History::stack_named(name)?))
+    }
+}
+
+impl AgreedStack {
+    /// An election of the open epoch's own site, before any proof, ends the transition.
+    fn elected(&mut self, site: Site, epoch: Epoch, at: Time) {
+        self.elect(site, epoch, at);
+    }
+}
+
+/// A committed entry by its place.
+pub(super) fn entry(history: &History, index: model::LogIndex) -> Option<&Committed> {
+    history.entries.get(usize::try_from(index.0.checked_sub(1)?).ok()?)
+}
+
+fn site_of(name: &SiteId) -> Option<Site> {
+    History::site_named(name)
+}
