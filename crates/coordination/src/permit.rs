@@ -139,7 +139,10 @@ impl Input<'_> {
     #[must_use]
     pub fn highest(&self) -> Epoch {
         let record = self.record.map_or(Epoch::NONE, |r| r.highest);
-        self.told.map_or(record, |(t, _)| t.highest.max(t.closed).max(record))
+        // A cover may be here before the word on the epochs that it belongs to.
+        let covered = self.cover.map_or(Epoch::NONE, |cover| cover.entry.epoch);
+        let told = self.told.map_or(Epoch::NONE, |(told, _)| told.highest.max(told.closed));
+        record.max(covered).max(told)
     }
 
     fn closed(&self) -> Epoch {

@@ -78,6 +78,18 @@ fn epoch_zero_counts_only_from_the_groups_answer() {
 }
 
 #[test]
+fn a_plain_primary_goes_under_its_cover_though_the_groups_word_still_says_epoch_zero() {
+    let (zero, cover, over) = (told(0, 0), timed(1, 5_000), timed(1, 0));
+    let mut i = input(Running::Open(Mode::Plain), Data::Primary, record(0, 0));
+    i.told = Some((&zero, NOW));
+    i.cover = Some(&cover);
+    assert_eq!(i.decide(), Decision::TakeOver(Epoch(1)));
+    i.cover = Some(&over);
+    i.now = NOW.after(Millis(5_000));
+    assert!(is_fence(i.decide()), "{i:?}");
+}
+
+#[test]
 fn a_standby_starts_without_the_group_once_its_epoch_is_known() {
     assert_eq!(input(Running::No, Data::Standby, record(3, 3)).decide(), Decision::StartStandby);
     assert!(is_wait(input(Running::No, Data::Standby, record(0, 0)).decide()));
