@@ -42,16 +42,19 @@ struct Sent {
 
 pub(super) async fn run<'s, S>(
     link: &'s mut Link,
-    input: S,
+    mut input: S,
     limit: Duration,
 ) -> Result<BoxStream<'s, Item>, RPCError<Group>>
 where
     S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
 {
+    // openraft pauses after a failure where it hands out the next request: an attempt that fails
+    // without having asked for one would be followed by the next at once, and so on.
+    let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
     link.speak()?;
     let limit = limit.max(PATIENCE);
     let sent = Arc::new(Sent::default());
-    let outgoing = outgoing(link, input, Arc::clone(&sent));
+    let outgoing = outgoing(link, stream::iter([first]).chain(input), Arc::clone(&sent));
     let mut client = link.client()?;
     let answers = client::within(millis(limit), client.append(outgoing)).await;
     let answers =
@@ -128,4 +131,35 @@ fn decode(frame: &[u8]) -> Item {
     let response = open(Kind::AppendResponse, frame).map_err(|e| network(&e))?;
     convert::stream_result_back(response)
         .ok_or_else(|| RPCError::Network(NetworkError::from_string("a conflict without a place")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{group::Vote, network::Network, silence::Silence};
+    use std::{collections::BTreeMap, sync::atomic::AtomicBool};
+
+    #[tokio::test]
+    async fn an_attempt_that_fails_has_asked_for_a_request_first() {
+        let silence = Arc::new(Silence::new(PATIENCE, PATIENCE));
+        let network = Network { me: 1, founding: 0, peers: Arc::new(BTreeMap::new()), silence };
+        let mut nobody = Link { network, target: 2, client: None, pipelined: true };
+        let asked = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&asked);
+        let input = stream::repeat_with(move || {
+            flag.store(true, Ordering::Release);
+            AppendEntriesRequest {
+                vote: Vote::new_committed(1, 1),
+                prev_log_id: None,
+                entries: vec![],
+                leader_commit: None,
+            }
+        });
+        let failed = run(&mut nobody, input, PATIENCE).await.map(|_| ());
+        assert!(matches!(failed, Err(RPCError::Unreachable(_))), "{failed:?}");
+        assert!(asked.load(Ordering::Acquire), "openraft had no chance to pause");
+        let nothing = stream::empty().boxed();
+        let ended = run(&mut nobody, nothing, PATIENCE).await.map(|answers| answers.count());
+        assert_eq!(ended.expect("nothing to send").await, 0);
+    }
 }
