@@ -21,12 +21,11 @@ use rpc::{
     client,
     v1::{ProposeRequest, ReadIndexRequest},
 };
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
 };
-use tokio::{sync::watch, time::timeout};
 
 /// Longest command, encoded, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 48 * 1024;

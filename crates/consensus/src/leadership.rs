@@ -5,8 +5,9 @@ use model::SiteId;
 use openraft::{Instant as _, ServerState};
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// What [`crate::Handle::watch_leadership`] tells. Never permission for anything: only a
 /// committed entry is.

@@ -30,6 +30,7 @@ mod start;
 mod state_machine;
 mod stop;
 mod store;
+mod surroundings;
 
 pub use config::{Config, Member};
 pub use error::{Error, ProposeError, ServiceError, Stopped, StoreError};
@@ -38,3 +39,4 @@ pub use leadership::Leadership;
 pub use service::{ConsensusService, SNAPSHOT_BYTES_MAX};
 pub use start::{Compaction, Consensus, LOG_KEPT, SNAPSHOT_EVERY};
 pub use state_machine::Applied;
+pub use surroundings::{Disk, StorageBackend, Surroundings};

@@ -20,8 +20,8 @@ use crate::{
     store::Store,
 };
 use futures::future::join_all;
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long to ask, in longest election timeouts.
 const PATIENCE: u32 = 10;

@@ -9,8 +9,9 @@ use crate::group::Metrics;
 use openraft::{Instant as _, ServerState, alias::WatchReceiverOf, async_runtime::WatchReceiver};
 use std::{
     sync::{Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Shared by all links to the peers.
 pub(crate) struct Silence {

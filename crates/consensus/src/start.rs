@@ -13,6 +13,7 @@ use crate::{
     state_machine::{Applied, Output, StateMachine},
     stop::StopCell,
     store::{Identity, Options, Store},
+    surroundings::{Disk, Surroundings},
 };
 use coordination::State;
 use model::Millis;
@@ -72,10 +73,10 @@ impl Consensus {
         identity: tls::Identity,
         applied: mpsc::Sender<Applied>,
     ) -> Result<(Handle, ConsensusService), Error> {
-        Self::start_with(config, identity, applied, Compaction::default()).await
+        Self::start_with(config, identity, applied, Surroundings::default()).await
     }
 
-    /// As [`Consensus::start`], with other numbers for snapshots.
+    /// As [`Consensus::start`], on other ground than this host's.
     ///
     /// # Errors
     /// As [`Consensus::start`].
@@ -83,11 +84,11 @@ impl Consensus {
         config: Config,
         identity: tls::Identity,
         applied: mpsc::Sender<Applied>,
-        compaction: Compaction,
+        surroundings: Surroundings,
     ) -> Result<(Handle, ConsensusService), Error> {
         check(&config, &identity)?;
-        let raft_config = raft_config(&config, compaction)?;
-        let store = open_store(&config)?;
+        let raft_config = raft_config(&config, surroundings.compaction)?;
+        let store = open_store(&config, surroundings.disk)?;
         let stop = StopCell::new();
         let (state_sender, state) = watch::channel(Arc::<State>::default());
         let live = Arc::new(AtomicBool::new(false));
@@ -97,7 +98,7 @@ impl Consensus {
             live: Arc::clone(&live),
             stop: stop.clone(),
         };
-        let network = network(&config, &identity);
+        let network = network(&config, &identity, &surroundings.network);
         let (peers, silence) = (Arc::clone(&network.peers), Arc::clone(&network.silence));
         rejoin::ask(&config, &network, &store).await?;
         let warm = network.clone().keep_warm();
@@ -145,12 +146,18 @@ fn check(config: &Config, identity: &tls::Identity) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_store(config: &Config) -> Result<Store, Error> {
+fn open_store(config: &Config, disk: Disk) -> Result<Store, Error> {
     let site = config.members.get(&config.me).map(|member| member.site.to_string()).unwrap_or_default();
     let identity =
         Identity { group: config.group.clone(), node: config.me, site, founding: config.founding() };
-    let options = Options { directory: &config.data_directory, identity, reset: config.reset_identity };
-    Ok(Store::open(&options)?)
+    Ok(match disk {
+        Disk::Directory => {
+            let options =
+                Options { directory: &config.data_directory, identity, reset: config.reset_identity };
+            Store::open(&options)?
+        }
+        Disk::Simulated { backend, write_time } => Store::simulated(backend, &identity, write_time)?,
+    })
 }
 
 fn raft_config(config: &Config, compaction: Compaction) -> Result<openraft::Config, Error> {
@@ -184,14 +191,14 @@ fn silent_phase(election_max: Millis) -> Millis {
     election_max.times(3)
 }
 
-fn network(config: &Config, identity: &tls::Identity) -> Network {
+fn network(config: &Config, identity: &tls::Identity, over: &rpc::network::Network) -> Network {
     let others = config.members.iter().filter(|(id, _)| **id != config.me);
     let peers: BTreeMap<u64, Peer> = others
         .map(|(id, member)| {
             let channel = || {
                 let expected = Expected { role: Role::Witness, name: Some(member.site.to_string()) };
                 let timing = ChannelTiming::default();
-                ConsensusClient::new(client::channel(&member.address, identity, expected, timing))
+                ConsensusClient::new(client::channel_over(over, &member.address, identity, expected, timing))
             };
             (*id, Peer { log: channel(), small: channel(), snapshot: channel() })
         })

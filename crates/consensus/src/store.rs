@@ -27,6 +27,7 @@ use cache::{Cache, Rejoin};
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 use writer::Write;
@@ -42,6 +43,15 @@ impl Store {
     /// Opens or makes the store.
     pub(crate) fn open(options: &Options<'_>) -> Result<Self, StoreError> {
         open::open(options)
+    }
+
+    /// Opens or makes a store on a simulated disk, written by a task of this runtime.
+    pub(crate) fn simulated(
+        backend: Box<dyn redb::StorageBackend>,
+        identity: &Identity,
+        write_time: Duration,
+    ) -> Result<Self, StoreError> {
+        open::simulated(backend, identity, write_time)
     }
 
     /// Opens a store on a backend of its own: for tests of crashes and damage.

@@ -1,13 +1,14 @@
 //! Connections to peers: made at the first call, verified, watched by keepalives, and made
 //! again at the next call after they broke.
 
+use crate::network::{Network, Wire};
 pub use crate::tls::Expected;
 use crate::tls::Identity;
 use hyper_util::rt::TokioIo;
 use model::Millis;
 use rustls_pki_types::ServerName;
 use std::{error::Error, future::Future, io, net::Ipv4Addr, sync::Arc};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     Status,
@@ -52,13 +53,27 @@ impl Default for ChannelTiming {
 /// Must be called within a tokio runtime.
 #[must_use]
 pub fn channel(address: &str, identity: &Identity, expected: Expected, timing: ChannelTiming) -> Channel {
+    channel_over(&Network::default(), address, identity, expected, timing)
+}
+
+/// As [`channel`], over the given network.
+#[must_use]
+pub fn channel_over(
+    network: &Network,
+    address: &str,
+    identity: &Identity,
+    expected: Expected,
+    timing: ChannelTiming,
+) -> Channel {
+    let network = network.clone();
     let address: Arc<str> = address.into();
     let identity = identity.clone();
     let expected = Arc::new(expected);
     let connector = service_fn(move |_uri| {
         let (address, identity, expected) = (Arc::clone(&address), identity.clone(), Arc::clone(&expected));
+        let network = network.clone();
         async move {
-            let dialling = dial(&address, &identity, &expected);
+            let dialling = dial(&network, &address, &identity, &expected);
             match timeout(timing.connect_timeout.into(), dialling).await {
                 Ok(Ok(stream)) => Ok(TokioIo::new(stream)),
                 Ok(Err(error)) => Err(io::Error::new(error.kind(), format!("{address}: {error}"))),
@@ -81,13 +96,13 @@ fn timed_out(address: &str, limit: Millis) -> io::Error {
 }
 
 async fn dial(
+    network: &Network,
     address: &str,
     identity: &Identity,
     expected: &Expected,
-) -> Result<TlsStream<TcpStream>, io::Error> {
+) -> Result<TlsStream<Wire>, io::Error> {
     let config = identity.client_config(expected).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    let stream = network.dial(address).await?;
     // Not sent (no SNI) and not checked: the verifier looks at the identity alone.
     let nobody = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     TlsConnector::from(Arc::new(config)).connect(nobody, stream).await

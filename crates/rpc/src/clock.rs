@@ -3,17 +3,54 @@
 
 use model::{Moment, WallMillis};
 use nix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a simulation shows in place of the clocks.
+pub type Reader = fn() -> (Moment, WallMillis);
+
+thread_local! {
+    static SIMULATED: Cell<Option<Reader>> = const { Cell::new(None) };
+}
+
+/// While it lives, this thread, and no other, reads simulated clocks. For simulations alone: a
+/// tidy test holds that no other crate of the product names it.
+#[derive(Debug)]
+pub struct Simulated {
+    before: Option<Reader>,
+    this_thread: PhantomData<*const ()>,
+}
+
+impl Simulated {
+    /// From now on `reader` is asked.
+    #[must_use]
+    pub fn new(reader: Reader) -> Self {
+        Self { before: SIMULATED.replace(Some(reader)), this_thread: PhantomData }
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        SIMULATED.set(self.before);
+    }
+}
 
 /// CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW now, in microseconds.
 #[must_use]
 pub fn now() -> Moment {
+    if let Some(reader) = SIMULATED.get() {
+        return reader().0;
+    }
     Moment { boottime: micros(ClockId::CLOCK_BOOTTIME), raw: micros(ClockId::CLOCK_MONOTONIC_RAW) }
 }
 
 /// Milliseconds since 1970 by this host's wall clock. For display alone; 0 before 1970.
 #[must_use]
 pub fn wall() -> WallMillis {
+    if let Some(reader) = SIMULATED.get() {
+        return reader().1;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -39,6 +76,17 @@ mod tests {
         let (shortest, longest) = (later.elapsed_shortest(earlier), later.elapsed_longest(earlier));
         assert!(shortest.0 >= 19, "{shortest}");
         assert!(longest.0 < 10_000, "{longest}");
+    }
+
+    #[test]
+    fn simulated_clocks_are_this_threads_and_end_with_the_guard() {
+        let long_ago = Moment { boottime: 7, raw: 8 };
+        {
+            let _simulated = Simulated::new(|| (Moment { boottime: 7, raw: 8 }, WallMillis(9)));
+            assert_eq!((now(), wall()), (long_ago, WallMillis(9)));
+            assert_ne!(thread::spawn(now).join().unwrap(), long_ago);
+        }
+        assert_ne!(now(), long_ago);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod convert;
 pub mod health;
 pub mod identity;
+pub mod network;
 pub mod server;
 pub mod tls;
 

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::event::{Event, Question};
 use crate::links::Links;
 use crate::proposals::{Ended, Proposals};
+use crate::surroundings::Observer;
 use crate::{Error, seat, setup};
 use consensus::{Applied, Handle, Leadership, ProposeError};
 use coordination::explain::{Answering, explain, status};
@@ -41,6 +42,7 @@ pub struct Engine {
     seat_looked: Moment,
     published: watch::Sender<Arc<State>>,
     events: mpsc::Sender<Event>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// What the loop listens to.
@@ -82,7 +84,14 @@ impl Engine {
             seat_looked: now,
             published,
             events,
+            observer: None,
         }
+    }
+
+    /// Shows what happens to somebody.
+    #[must_use]
+    pub fn observed_by(self, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Turns until it is told to stop.
@@ -101,6 +110,9 @@ impl Engine {
                 }
                 Ok(()) = sources.leadership.changed() => {
                     self.leadership = sources.leadership.borrow_and_update().clone();
+                    if let Some(observer) = &self.observer {
+                        observer.leadership(&self.leadership);
+                    }
                     Event::Leadership
                 }
                 Some(event) = sources.events.recv() => event,
@@ -129,6 +141,9 @@ impl Engine {
     }
 
     fn applied(&mut self, applied: Applied, now: Moment) -> Result<(), Error> {
+        if let Some(observer) = &self.observer {
+            observer.applied(&applied);
+        }
         match applied {
             Applied::Entry { index, entry, outcome, state } => {
                 if outcome == Outcome::Diverged {

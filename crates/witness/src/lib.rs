@@ -16,10 +16,12 @@ mod proposals;
 mod seat;
 mod service;
 mod setup;
+mod surroundings;
 
 pub use config::{Config, MemberConfig, SiteConfig, StackConfig, TlsFiles};
 pub use error::Error;
-pub use process::run;
+pub use process::{run, run_on};
+pub use surroundings::{Observer, Surroundings};
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use model::{Millis, SiteId};
-use rpc::client::{ChannelTiming, channel};
+use rpc::client::{ChannelTiming, channel_over};
 use rpc::identity::Role;
+use rpc::network::Network;
 use rpc::tls::{Expected, Identity};
 use rpc::tonic::transport::Channel;
 use std::collections::BTreeMap;
@@ -18,10 +19,10 @@ pub struct Peers {
 impl Peers {
     /// Nothing is dialled before the first call.
     #[must_use]
-    pub fn new(config: &Config, identity: &Identity) -> Self {
+    pub fn new(config: &Config, identity: &Identity, network: &Network) -> Self {
         let to = |address: &str, role: Role, site: &SiteId, timing: ChannelTiming| {
             let expected = Expected { role, name: Some(site.as_str().to_owned()) };
-            (site.clone(), channel(address, identity, expected, timing))
+            (site.clone(), channel_over(network, address, identity, expected, timing))
         };
         let timing = timing(config);
         let others = config.members.iter().filter(|m| m.site != config.site);

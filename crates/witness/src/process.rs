@@ -6,17 +6,17 @@ use crate::engine::{Engine, Sources};
 use crate::event::EVENTS_WAITING_MAX;
 use crate::links::Links;
 use crate::peers::Peers;
+use crate::surroundings::Surroundings;
 use crate::{Error, prober, service};
 use consensus::{Consensus, Handle, Member};
 use coordination::State;
 use model::Millis;
 use rpc::clock;
 use rpc::identity::{PeerIdentity, Role};
-use rpc::server::{serve, with_standard};
+use rpc::server::{serve_over, with_standard};
 use rpc::tls::Identity;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -34,12 +34,26 @@ const END_DEADLINE: Duration = Duration::from_secs(2);
 /// # Errors
 /// Whatever keeps it from starting, and any fatal error of the consensus.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    run_on(Surroundings::default(), config, shutdown).await
+}
+
+/// As [`run`], on other ground than this host's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    surroundings: Surroundings,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let Surroundings { consensus: ground, observer } = surroundings;
+    let network = ground.network.clone();
     let identity = identity(&config)?;
     let address = config.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener = network.bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let (applied_sender, applied) = mpsc::channel(APPLIED_WAITING_MAX);
     let (consensus, consensus_service) =
-        Consensus::start(consensus_config(&config), identity.clone(), applied_sender).await?;
+        Consensus::start_with(consensus_config(&config), identity.clone(), applied_sender, ground).await?;
     let (published, state) = watch::channel(Arc::new(State::default()));
     let (events_sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
     let door = Door {
@@ -48,12 +62,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         state,
         events: events_sender.clone(),
         links: Arc::new(Links::default()),
-        peers: Arc::new(Peers::new(&config, &identity)),
+        peers: Arc::new(Peers::new(&config, &identity, &network)),
         stop: CancellationToken::new(),
         config: Arc::new(config),
     };
     let engine =
-        Engine::new(door.config.clone(), consensus.clone(), door.links.clone(), published, events_sender);
+        Engine::new(door.config.clone(), consensus.clone(), door.links.clone(), published, events_sender)
+            .observed_by(observer);
     let sources =
         Sources { applied, events, leadership: consensus.watch_leadership(), stop: door.stop.clone() };
     let (routes, health) = with_standard(service::routes(&door, consensus_service));
@@ -61,7 +76,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     let stopping = door.stop.clone().cancelled_owned();
     let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
     tasks.spawn(engine.run(sources));
-    tasks.spawn(async move { Ok(serve(listener, identity, routes, stopping).await?) });
+    tasks.spawn(async move { Ok(serve_over(listener, identity, routes, stopping).await?) });
     let probing = door.clone();
     tasks.spawn(async move {
         prober::run(probing).await;

@@ -21,6 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 use tokio::sync::mpsc;
 
@@ -107,19 +108,67 @@ fn create(options: &Options<'_>, path: &Path, rejoining: bool) -> Result<Store, 
     serve(database, Cache { rejoin, ..Cache::default() }, path)
 }
 
+/// What a database on a backend is called in messages.
+const NO_FILE: &str = "(memory)";
+
 #[cfg(test)]
 pub(super) fn with_backend(
     backend: impl redb::StorageBackend,
     identity: &Identity,
 ) -> Result<Store, StoreError> {
-    let path = Path::new("(memory)");
+    let (database, cache) = on_backend(backend, identity)?;
+    serve(database, cache, Path::new(NO_FILE))
+}
+
+pub(super) fn simulated(
+    backend: Box<dyn redb::StorageBackend>,
+    identity: &Identity,
+    write_time: Duration,
+) -> Result<Store, StoreError> {
+    let (database, cache) = on_backend(Boxed(backend), identity)?;
+    let cache = Arc::new(Mutex::new(cache));
+    let (writes, requests) = mpsc::channel(QUEUE);
+    tokio::spawn(writer::run_simulated(database, requests, Arc::clone(&cache), write_time));
+    Ok(Store { cache, writes })
+}
+
+fn on_backend(
+    backend: impl redb::StorageBackend,
+    identity: &Identity,
+) -> Result<(Database, Cache), StoreError> {
+    let path = Path::new(NO_FILE);
     let database = builder().create_with_backend(backend).map_err(|e| database_error(path, e.into()))?;
     match identity_of(&database, path)? {
         Some(found) => identity.check(&found, path)?,
         None => write_identity(&database, &identity.record(1, false)).map_err(|e| database_error(path, e))?,
     }
     let cache = load(&database, path)?;
-    serve(database, cache, path)
+    Ok((database, cache))
+}
+
+#[derive(Debug)]
+struct Boxed(Box<dyn redb::StorageBackend>);
+
+impl redb::StorageBackend for Boxed {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
 }
 
 fn builder() -> Builder {

@@ -10,6 +10,7 @@ use redb::{Database, Durability, TableDefinition};
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -88,35 +89,69 @@ impl Write {
 /// Serves requests until the channel or the store is closed. After the first failure nothing is
 /// written any more: what the disk then holds is unknown until it is read afresh.
 pub(super) fn run(database: Database, mut requests: mpsc::Receiver<Write>, cache: &Arc<Mutex<Cache>>) {
-    let mut failed: Option<String> = None;
-    // Several may ask at once, and each waits until the file is closed.
-    let mut closing = Vec::new();
-    while closing.is_empty()
+    let mut writer = Writer { database, cache: Arc::clone(cache), failed: None, closing: Vec::new() };
+    while writer.closing.is_empty()
         && let Some(first) = requests.blocking_recv()
     {
+        writer.write(first, &mut requests);
+    }
+    writer.close();
+}
+
+/// As [`run`], as a task. A crash of the simulated host drops it between two transactions.
+pub(super) async fn run_simulated(
+    database: Database,
+    mut requests: mpsc::Receiver<Write>,
+    cache: Arc<Mutex<Cache>>,
+    write_time: Duration,
+) {
+    let mut writer = Writer { database, cache, failed: None, closing: Vec::new() };
+    while writer.closing.is_empty()
+        && let Some(first) = requests.recv().await
+    {
+        tokio::time::sleep(write_time).await;
+        writer.write(first, &mut requests);
+    }
+    writer.close();
+}
+
+struct Writer {
+    database: Database,
+    cache: Arc<Mutex<Cache>>,
+    failed: Option<String>,
+    /// Several may ask at once, and each waits until the file is closed.
+    closing: Vec<(Done, Result<(), String>)>,
+}
+
+impl Writer {
+    /// One transaction with this request and all that wait.
+    fn write(&mut self, first: Write, requests: &mut mpsc::Receiver<Write>) {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
             && let Ok(next) = requests.try_recv()
         {
             batch.push(next);
         }
-        let result = match &failed {
+        let result = match &self.failed {
             Some(reason) => Err(reason.clone()),
-            None => commit(&database, &batch, cache).map_err(|e| e.to_string()),
+            None => commit(&self.database, &batch, &self.cache).map_err(|e| e.to_string()),
         };
         if let Err(reason) = &result {
-            failed.get_or_insert_with(|| reason.clone());
+            self.failed.get_or_insert_with(|| reason.clone());
         }
         for write in batch {
             match write {
-                Write::Close { done } => closing.push((done, result.clone())),
+                Write::Close { done } => self.closing.push((done, result.clone())),
                 other => other.finish(&result),
             }
         }
     }
-    drop(database);
-    for (done, result) in closing {
-        Write::Close { done }.finish(&result);
+
+    fn close(self) {
+        drop(self.database);
+        for (done, result) in self.closing {
+            Write::Close { done }.finish(&result);
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Witnesses in one process: real store, real mTLS, real sockets, wires that can be cut.
 
 use crate::proxy::Wire;
-use consensus::{Applied, Compaction, Config, Consensus, ConsensusService, Error, Handle, Member};
+use consensus::{
+    Applied, Compaction, Config, Consensus, ConsensusService, Error, Handle, Member, Surroundings,
+};
 use coordination::{
     Command, Outcome, State,
     timing::{Profile, TimingValues},
@@ -151,8 +153,8 @@ impl Group {
             }
         });
         let identity = self.identity(Role::Witness, id);
-        let (handle, service) =
-            Consensus::start_with(config, identity.clone(), sender, self.compaction).await?;
+        let surroundings = Surroundings { compaction: self.compaction, ..Surroundings::default() };
+        let (handle, service) = Consensus::start_with(config, identity.clone(), sender, surroundings).await?;
         let listener = TcpListener::bind(self.ports[&id]).await.expect("its port");
         let (stop, stopped) = oneshot::channel::<()>();
         let routes = Routes::new(ConsensusServer::new(Api(service.clone())));

@@ -1,6 +1,6 @@
 //! One authenticated connection, as tonic wants it: bytes, and who is at the other end.
 
-use crate::identity::PeerIdentity;
+use crate::{identity::PeerIdentity, network::Wire};
 use std::{
     io,
     net::SocketAddr,
@@ -10,7 +10,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::server::TlsStream;
@@ -26,7 +25,7 @@ pub(super) struct Caller {
 
 /// A TLS stream whose peer is known, that counts against the limit, and that can be cut.
 pub(super) struct Secured {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Wire>,
     caller: Caller,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
@@ -34,7 +33,7 @@ pub(super) struct Secured {
 
 impl Secured {
     pub(super) fn new(
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<Wire>,
         remote: SocketAddr,
         permit: OwnedSemaphorePermit,
         cut: CancellationToken,

@@ -7,14 +7,15 @@ pub use caller::{peer, remote, require, require_site};
 
 use crate::{
     clock,
+    network::{Accept, Wire},
     tls::{Identity, RELOAD_INTERVAL},
     v1,
 };
 use connection::Secured;
 use model::Millis;
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -87,6 +88,22 @@ pub async fn serve<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    serve_over(Box::new(listener), identity, routes, shutdown).await
+}
+
+/// As [`serve`], over the connections of any network.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_over<F>(
+    listener: Box<dyn Accept>,
+    identity: Identity,
+    routes: Routes,
+    shutdown: F,
+) -> Result<(), ServeError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let stopping = CancellationToken::new();
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
@@ -122,7 +139,12 @@ fn builder() -> Server {
 type Incoming = mpsc::Sender<Result<Secured, io::Error>>;
 
 /// Accepts for ever; every handshake is a task of its own, so that none holds up another.
-async fn accept(listener: TcpListener, identity: Identity, incoming: Incoming, cut: CancellationToken) {
+async fn accept(
+    mut listener: Box<dyn Accept>,
+    identity: Identity,
+    incoming: Incoming,
+    cut: CancellationToken,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut look = interval(RELOAD_INTERVAL.into());
@@ -148,7 +170,7 @@ async fn accept(listener: TcpListener, identity: Identity, incoming: Incoming, c
                 tokio::spawn(async move {
                     let _one_of_many = permit;
                     tokio::select! {
-                        () = handshake.run(stream) => {}
+                        () = handshake.run(stream, remote) => {}
                         () = ended.cancelled() => tracing::debug!(%remote, "cut during the handshake"),
                     }
                 });
@@ -170,26 +192,23 @@ struct Handshake {
 }
 
 impl Handshake {
-    async fn run(self, stream: TcpStream) {
-        let remote = stream.peer_addr().ok();
+    async fn run(self, stream: Wire, remote: SocketAddr) {
         let began = clock::now();
-        let secured = match timeout(HANDSHAKE_TIMEOUT.into(), self.secure(stream)).await {
+        let secured = match timeout(HANDSHAKE_TIMEOUT.into(), self.secure(stream, remote)).await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
-                return tracing::warn!(?remote, %error, "a connection was refused in the handshake");
+                return tracing::warn!(%remote, %error, "a connection was refused in the handshake");
             }
             Err(_) => {
                 let after = clock::now().elapsed_longest(began);
-                return tracing::warn!(?remote, %after, "a peer did not authenticate itself in time");
+                return tracing::warn!(%remote, %after, "a peer did not authenticate itself in time");
             }
         };
         // Fails only if the server ended meanwhile: then the connection ends here, too.
         let _ended = self.incoming.send(Ok(secured)).await;
     }
 
-    async fn secure(&self, stream: TcpStream) -> Result<Secured, io::Error> {
-        stream.set_nodelay(true)?;
-        let remote = stream.peer_addr()?;
+    async fn secure(&self, stream: Wire, remote: SocketAddr) -> Result<Secured, io::Error> {
         let tls = TlsAcceptor::from(self.identity.server_config()).accept(stream).await?;
         Secured::new(tls, remote, self.permit()?, self.cut.clone())
     }
