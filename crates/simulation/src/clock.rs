@@ -3,7 +3,8 @@
 use crate::history::Time;
 use model::{Deadline, Horizon, Millis, Moment};
 
-const PPM: i128 = 1_000_000;
+/// Spans stay below 100 days: their product with this fits.
+const PPM: i64 = 1_000_000;
 
 /// The clocks of one host. Rates are errors in parts in a million of true time.
 #[derive(Clone, Debug)]
@@ -122,8 +123,8 @@ impl Clock {
 }
 
 fn scaled(span: u64, ppm: i64) -> u64 {
-    let wide = i128::from(span) * (PPM + i128::from(ppm)) / PPM;
-    u64::try_from(wide).unwrap_or_default()
+    let span = i64::try_from(span).unwrap_or(i64::MAX) * (PPM + ppm) / PPM;
+    u64::try_from(span).unwrap_or_default()
 }
 
 /// Rounded up, so that the clock has reached the reading by then.
@@ -131,8 +132,8 @@ fn unscaled(span: u64, ppm: i64) -> u64 {
     if span == 0 {
         return 0;
     }
-    let wide = i128::from(span) * PPM / (PPM + i128::from(ppm)) + 2;
-    u64::try_from(wide).unwrap_or(u64::MAX / 2)
+    let span = i64::try_from(span).unwrap_or(i64::MAX) * PPM / (PPM + ppm) + 2;
+    u64::try_from(span).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ impl Net {
             return (Some(first), None);
         }
         let once = (!dice.permille(u64::from(link.loss))).then_some(first);
-        let again = dice.permille(u64::from(link.twice)).then(|| first + self.delay(dice, from, to) * 3);
+        // A copy may come seconds later.
+        let again =
+            dice.permille(u64::from(link.twice)).then(|| first + dice.below(4_000_000) * dice.below(2));
         (once, again)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A plan is data: faults can be left out of it without changing the rest.
 
+use crate::checkers::liveness_bound;
 use crate::dice::Dice;
 use crate::history::{MILLI, SECOND, Setup, Site, Stack, Time};
 use crate::message::Process;
@@ -196,17 +197,16 @@ impl Plan {
             policy,
         };
         plan.draw_faults(&mut dice);
-        plan.ends = plan.heals + plan.calm_needed();
+        plan.ends = plan.heals + liveness_bound(&plan.policy) + 2 * SECOND;
         plan
     }
 
-    /// How long after the last fault everything must have come right.
+    /// How long a run goes on at least after the last fault: whatever is still under way has had
+    /// its time.
     #[must_use]
-    pub fn calm_needed(&self) -> Time {
-        let values = self.policy.timing.values();
-        let lease = self.policy.timing.outage_by_time_max().0 + 3 * values.lease_duration.0;
-        let policy = self.policy.unhealthy_after.0 + self.policy.promote_deadline.0 + self.policy.window.0;
-        (lease + policy + 10_000) * MILLI
+    pub fn calm_least(&self) -> Time {
+        let timing = &self.policy.timing;
+        (timing.wait(timing.terms()).0 + 3_000) * MILLI
     }
 
     /// What checkers may know.
@@ -293,7 +293,7 @@ impl Plan {
             families.push(*dice.pick::<&str>(&FAMILIES));
         }
         // A swarm has its own pace: on average at least one fault each 10 seconds.
-        let mean = dice.between(2 * SECOND, 9 * SECOND);
+        let mean = dice.between(3 * SECOND, 10 * SECOND);
         let mut at = dice.between(SECOND, 12 * SECOND);
         while at < self.heals {
             let family = *dice.pick(&families);
@@ -417,7 +417,7 @@ fn policy(dice: &mut Dice, profile: Profile, class: Class) -> Policy {
     policy.cooldown = Millis(dice.between(1_000, 20_000));
     policy.window = Millis(*dice.pick(&[20_000, 40_000]));
     policy.failovers_max = *dice.pick(&[3, 6, 50, 50]);
-    policy.attempts_max = *dice.pick(&[3, 50, 50, 50]);
+    policy.attempts_max = *dice.pick(&[3, 6, 10]);
     if class == Class::ShortFaults {
         policy.unhealthy_after = Millis(30_000);
     }

@@ -9,9 +9,14 @@ use super::process::Life;
 use crate::history::{Site, Stack, Time};
 use crate::message::{Message, Process};
 use coordination::book::Book;
+use coordination::planted::Bug;
 use coordination::reconcile::{Check, StackEpochs};
 use coordination::renewal::Renewals;
-use model::{Desired, Incarnation, LogIndex, Millis, Moment, RenewalNumber, StepReport};
+use coordination::timing::TimingValues;
+use model::{
+    CoverEntry, CoverKind, Desired, Incarnation, Instruction, LogIndex, Lsn, Millis, Moment, RenewalNumber,
+    StackId, StepReport,
+};
 use observe::Summary;
 use std::rc::Rc;
 
@@ -53,6 +58,8 @@ struct Side {
     observe_at: Time,
     probe_at: Time,
     reported: Option<Summary>,
+    /// Planted: the LSN when the detachment was ordered.
+    early: Option<Lsn>,
 }
 
 /// One actor.
@@ -80,6 +87,21 @@ pub struct Actor {
     act_at: Time,
 }
 
+/// Planted (`PermissionFromView`): what the view says runs is covered.
+fn cover_from_view(
+    answer: &mut coordination::permit::Answer,
+    view: Option<&Desired>,
+    stack: &StackId,
+    timing: &TimingValues,
+) {
+    let desired = view.and_then(|view| view.of(stack));
+    if let Some(Instruction::Run { epoch, .. }) = desired.map(|d| &d.instruction) {
+        let kind = answer.cover.as_ref().map_or(CoverKind::Timed { since: LogIndex(0) }, |cover| cover.kind);
+        answer.cover = Some(CoverEntry { stack: stack.clone(), epoch: *epoch, kind });
+        answer.remaining = timing.lease_duration;
+    }
+}
+
 impl World {
     /// An actor starts.
     pub(super) fn start_actor(&mut self, site: Site) {
@@ -102,6 +124,7 @@ impl World {
                 observe_at: self.now,
                 probe_at: self.now,
                 reported: None,
+                early: None,
             })
             .collect();
         let actor = Actor {
@@ -259,7 +282,15 @@ impl World {
         now: Moment,
     ) {
         let side = &mut a.sides[usize::from(stack)];
-        let answer = side.book.answer(a.renewals.lease(), now);
+        let mut answer = side.book.answer(a.renewals.lease(), now);
+        if self.bug == Some(Bug::PermissionFromView) {
+            cover_from_view(
+                &mut answer,
+                a.view.as_deref(),
+                &self.stack_ids[usize::from(stack)],
+                &self.timing,
+            );
+        }
         side.book.answered(&answer);
         let session = side.gate.unwrap_or_default();
         let news = side.book.gate_says(Some(report));

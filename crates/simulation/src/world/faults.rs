@@ -32,11 +32,11 @@ impl World {
             self.say(|_| format!("fault {number} is over"));
         }
         self.note_reached();
-        self.change(&fault.kind, begins);
+        self.change(&fault.kind, fault.lasts, begins);
         self.recheck_log();
     }
 
-    fn change(&mut self, kind: &FaultKind, begins: bool) {
+    fn change(&mut self, kind: &FaultKind, lasts: Time, begins: bool) {
         match *kind {
             FaultKind::Kill(process) if begins => self.kill_process(process),
             FaultKind::Kill(process) => self.restart(process),
@@ -54,7 +54,7 @@ impl World {
             }
             FaultKind::LoseSite(site) if begins => self.lose_host(site),
             FaultKind::LoseSite(site) => self.boot_host(site),
-            FaultKind::Freeze(site, clocks) => self.freeze(site, clocks, begins),
+            FaultKind::Freeze(site, clocks) => self.freeze(site, clocks, lasts, begins),
             FaultKind::Cut(from, to) => self.cut(from, to, begins),
             FaultKind::Isolate(site, inward, outward) => {
                 for other in (0..self.sites).filter(|other| *other != site) {
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// The whole machine stands still, databases and all; its clocks may go on.
-    fn freeze(&mut self, site: Site, clocks: Clocks, begins: bool) {
+    fn freeze(&mut self, site: Site, clocks: Clocks, lasts: Time, begins: bool) {
         let i = usize::from(site);
         let now = self.now;
         if begins {
@@ -163,7 +163,9 @@ impl World {
                 self.pause(process);
             }
             for stack in 0..self.stacks {
-                self.databases[usize::from(stack)].freeze(site, Time::MAX / 2, now);
+                // The kernel's timers come first when it goes on.
+                let until = now.saturating_add(lasts).min(self.plan.heals) + 1;
+                self.databases[usize::from(stack)].freeze(site, until, now);
                 self.touch_database(stack);
             }
             return;
@@ -181,15 +183,13 @@ impl World {
     }
 
     fn thaw(&mut self, site: Site) {
-        let now = self.now;
         // The kernel's timers come before any process.
         for (stack, number) in std::mem::take(&mut self.hosts[usize::from(site)].timers_over) {
             self.kernel_timer_at_thaw(stack, site, number);
         }
         for stack in 0..self.stacks {
             self.rearm_timer(stack, site);
-            self.databases[usize::from(stack)].freeze(site, now, now);
-            self.touch_database(stack);
+            self.mind_database(stack);
         }
         for process in self.processes_of(site) {
             if !self.is_paused_by_plan(process) {

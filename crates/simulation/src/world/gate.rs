@@ -96,6 +96,10 @@ pub struct Gate {
     timer_due: Option<u64>,
     /// The last cover that was written into the history.
     covered: Option<Epoch>,
+    /// The last upstream that was ordered.
+    upstream: Option<Site>,
+    /// Planted: what a look allowed, and when that is done.
+    looked: Option<(Epoch, Time)>,
 }
 
 impl World {
@@ -134,6 +138,8 @@ impl World {
             timer: 0,
             timer_due: None,
             covered: None,
+            upstream: self.gates[s][i].as_ref().and_then(|gate| gate.upstream),
+            looked: None,
         };
         self.gates[s][i] = Some(Box::new(gate));
         self.wake_now(Process::Gate(stack, site));
@@ -243,6 +249,9 @@ impl World {
                 (Running::Open(open.mode), out)
             }
         };
+        if self.start_as_looked(gate) {
+            return;
+        }
         let now = self.moment(gate.site);
         let decision = gate.memory.input(self.data(gate), running, by_others, now).decide();
         match decision {
@@ -431,7 +440,7 @@ impl World {
                 } else if let Mode::Primary(_) = open.mode
                     && let Some(end) = Self::deadline(gate)
                 {
-                    at = at.min(self.clock(gate.site).when_over(end, self.now));
+                    at = at.min(self.clock(gate.site).when_over(end, self.now).max(self.now + 500));
                 }
                 if open.promotion.is_some() {
                     at = at.min(self.now + TURN_BUSY);

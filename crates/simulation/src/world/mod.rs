@@ -30,6 +30,7 @@ use crate::plan::Plan;
 use crate::postgres::{self, Database};
 use crate::queue::Queue;
 use actor::Actor;
+use coordination::planted::{Bug, is_on};
 use coordination::timing::TimingValues;
 use gate::Gate;
 use model::{Moment, SiteId, StackId};
@@ -101,6 +102,8 @@ pub struct World {
     database_due: Vec<Time>,
     operator: Operator,
     healed: bool,
+    /// Everything has come right: nothing more is to be seen.
+    settled: bool,
     /// Wakings asked for by a process in the middle of its own turn.
     late_wakes: Vec<(Process, Time)>,
     /// Faults that hold now, by their number in the plan.
@@ -113,6 +116,8 @@ pub struct World {
     hash: u64,
     /// Prints what happens.
     story: bool,
+    /// The bug that is planted in the shells.
+    bug: Option<Bug>,
 }
 
 impl World {
@@ -151,6 +156,7 @@ impl World {
             database_due: vec![Time::MAX; usize::from(stacks)],
             operator: Operator::new(stacks, Dice::new(seed, 3)),
             healed: false,
+            settled: false,
             late_wakes: Vec::new(),
             holding: vec![false; plan.faults.len()],
             killed_leader: None,
@@ -158,6 +164,7 @@ impl World {
             figures: Figures::default(),
             hash: 0xcbf2_9ce4_8422_2325,
             story,
+            bug: Bug::ALL.iter().copied().find(|bug| is_on(*bug)),
             site_ids,
             stack_ids,
             dice,
@@ -203,8 +210,11 @@ impl World {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.handle(event);
+            if self.settled {
+                break;
+            }
         }
-        self.now = end;
+        self.now = if self.settled { self.now } else { end };
         self.finish();
     }
 
@@ -239,7 +249,13 @@ impl World {
         for database in &self.databases {
             database.finish(&mut self.history);
         }
+        for site in 0..self.sites {
+            self.see_state(site);
+        }
         self.history.ended = self.now;
+        if self.story {
+            self.tell_end();
+        }
         self.figures.simulated = self.now;
         self.figures.leaders = self.raft.elections;
         self.count_entries();
@@ -285,7 +301,8 @@ impl World {
 
     /// A site's clocks now.
     fn moment(&self, site: Site) -> Moment {
-        self.hosts[usize::from(site)].clock.read(self.now)
+        let read = self.hosts[usize::from(site)].clock.read(self.now);
+        if self.bug == Some(Bug::OneClock) { Moment { boottime: read.raw, raw: read.raw } } else { read }
     }
 
     fn clock(&self, site: Site) -> &Clock {

@@ -3,7 +3,7 @@
 
 use super::World;
 use crate::dice::Dice;
-use crate::history::{MILLI, SECOND, Site, Stack, Time};
+use crate::history::{MILLI, SECOND, Site, Stack, Time, What};
 use crate::message::{Caller, Event, Process};
 use crate::net::SITES_MAX;
 use coordination::permit::Data;
@@ -75,6 +75,7 @@ impl World {
     /// An operator looks at every stack.
     pub(super) fn operator_looks(&mut self) {
         self.queue.push(self.now + LOOKS_EVERY, Event::Operator);
+        self.settled = self.healed && self.has_come_right();
         let state = self.newest_state();
         self.operator.founded = state.stacks().len() == self.stack_ids.len();
         if !self.operator.founded {
@@ -84,6 +85,27 @@ impl World {
             self.mind_stack(stack);
             self.mind_strays(stack);
         }
+    }
+
+    /// Each stack has acknowledged a row where it is active, long enough after the last fault,
+    /// nothing is under way, and every witness knows the same.
+    fn has_come_right(&mut self) -> bool {
+        if self.now < self.plan.heals + self.plan.calm_least() {
+            return false;
+        }
+        let last = self.now - 3 * SECOND;
+        let index = self.newest_state().index();
+        let alike = self.witnesses.iter().all(|w| index.0 - w.state.index().0 < 20);
+        let calm =
+            self.newest_state().stacks().values().all(|s| s.transition.is_none() && s.mode == Mode::Auto);
+        let recent = self.history.records.iter().rev().take_while(|record| record.at >= last);
+        let mut acked = vec![false; usize::from(self.stacks)];
+        for record in recent {
+            if let What::Acked { stack, site, .. } = record.what {
+                acked[usize::from(stack)] |= self.active_site(stack) == Some(site);
+            }
+        }
+        alike && calm && acked.iter().all(|acked| *acked)
     }
 
     fn mind_stack(&mut self, stack: Stack) {

@@ -1,10 +1,20 @@
 //! What the log says, in plain English, for the story of a run.
 
 use super::World;
-use coordination::explain::{event_text, refusal_text};
+use coordination::explain::{event_text, explain, refusal_text};
 use coordination::{Command, Outcome};
 
 impl World {
+    /// What the leader thinks when the run ends.
+    pub(super) fn tell_end(&self) {
+        let Some(leader) = self.raft.leader else { return self.say(|_| String::from("nobody leads")) };
+        let witness = &self.witnesses[usize::from(leader)];
+        let lines = explain(&witness.state, &witness.view, None, self.moment(leader));
+        for line in lines {
+            self.say(|_| format!("the end: {line}"));
+        }
+    }
+
     /// An entry was applied by the leader.
     pub(super) fn tell_entry(&self, place: usize) {
         let committed = &self.history.entries[place];

@@ -5,8 +5,9 @@ use super::process::Life;
 use crate::history::{Site, Stack, Time, What};
 use crate::message::{Caller, Failure, Message, Process};
 use crate::proposals::{Ended, Proposals};
-use coordination::{Command, LinkRow, LocalView, Outcome, State};
-use model::{DesiredStack, LogIndex, Millis, Moment, SiteId};
+use coordination::planted::Bug;
+use coordination::{Command, Entry, LinkRow, LocalView, Outcome, State};
+use model::{DesiredStack, GrantTerms, LogIndex, Millis, Moment, RenewRequest, SiteId, WallMillis};
 use std::rc::Rc;
 
 /// A transition that moved within this keeps the leader busy.
@@ -93,6 +94,14 @@ impl World {
         if again {
             self.apply_up_to(site, applied);
         }
+        self.see_state(site);
+    }
+
+    /// Its digest, for the checkers: equal entries make equal states.
+    pub(super) fn see_state(&mut self, site: Site) {
+        let state = &self.witnesses[usize::from(site)].state;
+        let (index, digest) = (state.index(), state.digest());
+        self.add(What::StateSeen { site, index, digest });
     }
 
     /// A turn without news.
@@ -122,6 +131,11 @@ impl World {
             Message::Renew(request, from) => {
                 let caller = Caller::Renew(from, site, request.incarnation, request.number);
                 let Some(terms) = self.terms_at(site) else { return self.no_leader(site, &caller) };
+                if self.bug == Some(Bug::LeaderWithoutCommit)
+                    && self.raft.members[usize::from(site)].leads.is_some()
+                {
+                    return self.grant_uncommitted(site, *request, terms, caller);
+                }
                 self.propose_via(site, Command::Renew { request: *request, terms }, caller);
             }
             Message::Step(from, report, stack, generation) => {
@@ -154,7 +168,16 @@ impl World {
         }
     }
 
-    fn terms_at(&self, site: Site) -> Option<model::GrantTerms> {
+    /// Planted (`LeaderWithoutCommit`): a leader answers from its own state.
+    fn grant_uncommitted(&mut self, site: Site, request: RenewRequest, terms: GrantTerms, caller: Caller) {
+        let mut state = self.witnesses[usize::from(site)].state.clone();
+        let at = WallMillis(self.now / 1_000);
+        let outcome =
+            state.apply(state.index().next(), &Entry { at, command: Command::Renew { request, terms } });
+        self.answer_actor(site, caller, outcome);
+    }
+
+    fn terms_at(&self, site: Site) -> Option<GrantTerms> {
         self.witnesses[usize::from(site)].state.policy().map(|policy| policy.timing.terms())
     }
 
@@ -286,6 +309,7 @@ impl World {
         witness.view.restored(&witness.state, now);
         witness.changed = self.now;
         self.say(|w| format!("the witness of {} installs a snapshot of entry {index}", w.name(site)));
+        self.see_state(site);
         self.show_views(site, true);
         self.sleep_witness(site);
         true

@@ -6,8 +6,9 @@ use crate::message::{Message, Process};
 use crate::postgres::Detached;
 use crate::world::World;
 use coordination::book::Found;
+use coordination::planted::Bug;
 use coordination::reconcile::{Action, Check, OrderKind, reconcile};
-use model::{Instruction, Moment};
+use model::{Instruction, Moment, Timeline};
 
 /// A step's report without an answer after this goes to the next witness, too.
 const STEP_HEDGE: Time = 300_000;
@@ -39,6 +40,14 @@ impl World {
             waits |= observed.progress.order_after.is_some() || !observed.progress.reporting.is_empty();
             waits |= observed.progress.ordered.is_some();
             let actions = reconcile(desired, &observed, &lease, now);
+            if self.bug == Some(Bug::PromoteBeforeElection)
+                && let Instruction::Detach { epoch } = desired.instruction
+                && observed.progress.detached.is_some_and(|(at, _)| at == epoch)
+                && observed.progress.ordered.is_none()
+            {
+                let kind = OrderKind::Promote { epoch: epoch.next(), timeline_highest: Timeline(0) };
+                self.give_order(a, stack, kind, now);
+            }
             let mut complaint = None;
             for action in actions {
                 match action {
@@ -85,11 +94,15 @@ impl World {
     fn give_order(&mut self, a: &mut Actor, stack: Stack, kind: OrderKind, now: Moment) {
         let side = &mut a.sides[usize::from(stack)];
         if let OrderKind::Promote { epoch, .. } = &kind
+            && self.bug != Some(Bug::PromoteBeforeElection)
             && !side.book.lease_view(a.renewals.lease(), now).permits(*epoch, now)
         {
             return;
         }
         let Some(session) = side.gate else { return };
+        if let OrderKind::Detach { .. } = &kind {
+            side.early = side.early.or(side.book.database().received);
+        }
         let number = side.book.order_number(&kind, a.order_number + 1);
         a.order_number = a.order_number.max(number);
         side.book.ordered(number, kind.clone(), now);
@@ -142,7 +155,12 @@ impl World {
         let database = &mut self.databases[s];
         match check {
             Check::Detached(_) => match database.detachment(a.site, self.now)? {
-                Detached::Done(position) => Some(Found::Position(position)),
+                Detached::Done(mut position) => {
+                    if self.bug == Some(Bug::LsnBeforeDetach) {
+                        position.lsn = a.sides[s].early.map_or(position.lsn, |early| early.min(position.lsn));
+                    }
+                    Some(Found::Position(position))
+                }
                 Detached::Attached | Detached::Replaying(_) => None,
             },
             Check::Promoted(_) => match database.in_recovery(a.site)? {

@@ -4,6 +4,7 @@ use super::{Actor, Unanswered};
 use crate::history::{Site, What};
 use crate::message::{Failure, Message, Process};
 use crate::world::World;
+use coordination::planted::Bug;
 use coordination::reconcile::StackEpochs;
 use coordination::renewal::{Leftovers, Registered, Renewed};
 use model::{Grant, Incarnation, Millis, Moment, RegistrationAnswer, RenewalNumber};
@@ -191,7 +192,9 @@ impl World {
         let (_, epochs) = a.persisting.remove(place);
         a.dirty = true;
         if ok {
-            self.hosts[usize::from(a.site)].epochs = Some(epochs.clone());
+            if self.bug != Some(Bug::EpochNotPersisted) {
+                self.hosts[usize::from(a.site)].epochs = Some(epochs.clone());
+            }
             for (side, durable) in a.sides.iter_mut().zip(epochs) {
                 side.book.persisted(durable);
             }

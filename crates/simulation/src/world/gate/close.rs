@@ -5,6 +5,7 @@ use crate::history::What;
 use crate::postgres::Signal;
 use crate::world::World;
 use coordination::permit::{FenceStage, fence_stage};
+use coordination::planted::Bug;
 use model::Epoch;
 
 impl World {
@@ -128,7 +129,8 @@ impl World {
     /// Relinquishes an epoch on disk: nothing at or below it runs here again.
     pub(super) fn relinquish(&mut self, gate: &mut Gate, epoch: Epoch) -> bool {
         let Some(record) = gate.memory.to_relinquish(epoch) else { return true };
-        let written = self.write_record(gate.stack, gate.site, record);
+        let planted = self.bug == Some(Bug::RelinquishNotOnDisk);
+        let written = planted || self.write_record(gate.stack, gate.site, record);
         if written {
             gate.memory.written(record);
         }

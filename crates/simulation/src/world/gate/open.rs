@@ -6,6 +6,7 @@ use crate::history::What;
 use crate::postgres::{ControlState, Signal};
 use crate::world::World;
 use coordination::permit::{Data, Mode, Running};
+use coordination::planted::Bug;
 use model::{Epoch, Millis, StepKind, Timeline};
 
 /// SIGHUP this often until a promotion is over.
@@ -29,7 +30,8 @@ impl World {
     /// Makes `epoch` the highest seen, on disk.
     pub(super) fn raise(&mut self, gate: &mut Gate, epoch: Epoch) -> bool {
         let Some(record) = gate.memory.to_raise(epoch) else { return true };
-        let written = self.write_record(gate.stack, gate.site, record);
+        let planted = self.bug == Some(Bug::EpochNotPersisted);
+        let written = planted || self.write_record(gate.stack, gate.site, record);
         if written {
             gate.memory.written(record);
         }
@@ -44,6 +46,9 @@ impl World {
         let (stack, site, s) = (gate.stack, gate.site, usize::from(gate.stack));
         if mode == Mode::Standby {
             self.databases[s].clear_timelines(site);
+            if self.bug == Some(Bug::StandbyReattaches) && gate.upstream.is_some() {
+                self.databases[s].set_conninfo(site, gate.upstream);
+            }
         }
         if let Mode::Primary(epoch) = mode {
             if !self.raise(gate, epoch) {
@@ -53,8 +58,13 @@ impl World {
         }
         let now = self.moment(site);
         let data = self.data(gate);
+        let planted = self.looks_first(gate, mode);
+        if planted == Some(false) {
+            return;
+        }
         let input = gate.memory.input(data, Running::No, false, now);
         let permitted = match mode {
+            Mode::Primary(_) if planted == Some(true) => data == Data::Primary,
             Mode::Standby => data == Data::Standby,
             Mode::Plain => data == Data::Primary && input.highest() == Epoch::NONE,
             Mode::Primary(epoch) => data == Data::Primary && input.may_open() == Ok(epoch),
@@ -72,6 +82,38 @@ impl World {
         self.note(5, u64::from(stack), u64::from(site));
         self.say(|w| format!("the gate starts {} at {} ({mode:?})", w.stack_name(stack), w.name(site)));
         gate.server = Server::Open(Open::new(mode, now));
+    }
+
+    /// Planted (`CheckThenAct`): the look that counts was made a while ago. None: not planted.
+    fn looks_first(&mut self, gate: &mut Gate, mode: Mode) -> Option<bool> {
+        let Mode::Primary(epoch) = mode else { return None };
+        if self.bug != Some(Bug::CheckThenAct) {
+            return None;
+        }
+        match gate.looked {
+            Some((looked, at)) if looked == epoch => {
+                let due = self.now >= at;
+                if due {
+                    gate.looked = None;
+                }
+                Some(due)
+            }
+            _ => {
+                let at = self.now + self.dice.between(500_000, 8_000_000);
+                gate.looked = Some((epoch, at));
+                Some(false)
+            }
+        }
+    }
+
+    /// Planted (`CheckThenAct`): starts what was allowed then.
+    pub(super) fn start_as_looked(&mut self, gate: &mut Gate) -> bool {
+        let Some((epoch, at)) = gate.looked else { return false };
+        let due = matches!(gate.server, Server::Down) && self.now >= at;
+        if due {
+            self.open(gate, Mode::Primary(epoch));
+        }
+        due
     }
 
     /// The kernel timer before anything opens at this epoch.
@@ -160,7 +202,9 @@ impl World {
         let now = self.moment(site);
         let data = self.data(gate);
         // The last look, in the same step.
-        if gate.memory.input(data, Running::Open(Mode::Standby), false, now).may_open()? != epoch {
+        let planted = self.bug == Some(Bug::PromoteBeforeElection);
+        if !planted && gate.memory.input(data, Running::Open(Mode::Standby), false, now).may_open()? != epoch
+        {
             return Err("the cover is for another epoch");
         }
         self.databases[s].promote_file(site);

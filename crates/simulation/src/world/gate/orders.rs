@@ -1,12 +1,13 @@
 //! What the actor wants done once. An order is answered when it is done, and again when it is
 //! repeated; orders of an earlier stream are forgotten, what they began goes on.
 
-use super::{Gate, Server};
+use super::{Gate, Open, Server};
 use crate::history::{Site, What};
 use crate::message::{Message, Process};
 use crate::postgres::Signal;
 use crate::world::World;
 use coordination::permit::{self, Data, Mode, Running, Way, relinquishment};
+use coordination::planted::Bug;
 use coordination::reconcile::OrderKind;
 use model::{Epoch, Millis, Moment, StepKind, StepOutcome, Timeline};
 use std::collections::BTreeMap;
@@ -142,6 +143,9 @@ impl World {
         let (stack, site) = (gate.stack, gate.site);
         let database = &mut self.databases[usize::from(stack)];
         let changed = database.set_conninfo(site, primary);
+        if primary.is_some() {
+            gate.upstream = primary;
+        }
         if (changed || always) && matches!(gate.server, Server::Open(_)) {
             database.signal(site, Signal::Hup, self.now);
         }
@@ -205,7 +209,14 @@ impl World {
             _ => self.data(gate),
         };
         let input = gate.memory.input(data, Self::running_of(gate), false, now);
-        match input.promotion(epoch, Self::server_of(gate)) {
+        let mut way = input.promotion(epoch, Self::server_of(gate));
+        if self.bug == Some(Bug::PromoteBeforeElection)
+            && let (Way::Failed(_), Server::Open(Open { mode: Mode::Standby, seen_recovery: true, .. })) =
+                (way, &gate.server)
+        {
+            way = Way::Promote;
+        }
+        match way {
             Way::Promote => match self.promote(gate, epoch, timeline) {
                 Ok(()) => Way::NotYet,
                 Err(reason) => Way::Failed(reason),
@@ -227,5 +238,3 @@ impl World {
         self.send(gate.site, Process::Actor(gate.site), done);
     }
 }
-
-use super::Open;
