@@ -321,8 +321,8 @@ impl Database {
         let server = &mut self.servers[site];
         if !server.postmaster {
             server.backends.retain(|b| b.work == Work::Runs);
-            if server.backends.is_empty() {
-                server.timers.gone = server.timers.gone.min(now + alone);
+            if server.backends.is_empty() && server.timers.gone == NEVER {
+                server.timers.gone = now + alone;
             }
         }
         let running = server.backends.iter().filter(|b| b.work == Work::Runs);

@@ -17,6 +17,9 @@ pub enum Ill {
     Hangs,
     /// pg_wal is full: the next write ends the server, and it does not start.
     DiskFull,
+    /// A process hangs in the kernel: SIGKILL ends it only 5 to 60 s later. Longer than F may be:
+    /// S1 does not hold against it when its site is lost meanwhile.
+    OutlivesKill,
 }
 
 impl Ill {

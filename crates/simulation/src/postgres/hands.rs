@@ -95,8 +95,13 @@ impl Database {
         if self.servers[place].phase == Phase::Down {
             return;
         }
-        let (mute, gone) = (self.dice.below(5_000), self.millis(5, 18));
+        let hangs = self.servers[place].has(Ill::OutlivesKill);
+        let mute = self.dice.below(5_000);
+        let gone = if hangs { self.millis(5_000, 60_000) } else { self.millis(5, 18) };
         let server = &mut self.servers[place];
+        if hangs && server.timers.mute != NEVER {
+            return;
+        }
         server.postmaster = false;
         if server.is_frozen() {
             server.backends.clear();

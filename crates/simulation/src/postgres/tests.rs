@@ -413,5 +413,20 @@ fn a_quiet_minute_is_cheap() {
         lab.database.advance(lab.now, &ALL, &mut lab.history, &mut 0);
         turns += 1;
     }
-    assert!(turns < 60 * 16, "{turns} turns in a minute");
+    assert!(turns < 60 * 24, "{turns} turns in a minute");
+}
+
+#[test]
+fn a_process_that_hangs_in_the_kernel_outlives_sigkill_and_writes_nothing() {
+    let mut lab = Lab::new(21, |_| {});
+    lab.database.set_ill(0, Ill::OutlivesKill, true);
+    let killed = lab.now;
+    for _ in 0..40 {
+        lab.database.kill_all(0, lab.now);
+        lab.run(100 * MILLI, &ALL);
+    }
+    assert!(!lab.database.is_empty(0) && !lab.database.postmaster_alive(0));
+    lab.run(60 * SECOND, &ALL);
+    assert!(lab.database.is_empty(0) && lab.ended(0));
+    assert_eq!(lab.acks(0, killed + 5 * MILLI), 0);
 }
