@@ -1,0 +1,130 @@
+//! Every planted bug: who must catch it, and how it is looked for.
+
+use crate::methods::How::{self, Scenario, Seeds, World};
+use crate::scenarios;
+use coordination::invariants::Invariant::{
+    self, L1ItEnds, L2NoNeedlessFailover, L3NoNeedlessOutage, S1OneWriter, S2FenceFirst, S3EpochsGrow,
+    S4NoLostAcknowledgement, S5ClosedByDefault, S6OneTransition, S7AgreedNotGuessed,
+};
+use coordination::planted::Bug;
+use simulation::plan::Class;
+
+/// One bug.
+pub struct Case {
+    /// Which.
+    pub bug: Bug,
+    /// The checkers, each of which names it.
+    pub caught_by: &'static [Invariant],
+    /// How it is looked for.
+    pub how: How,
+}
+
+const fn case(bug: Bug, caught_by: &'static [Invariant], how: How) -> Case {
+    Case { bug, caught_by, how }
+}
+
+/// Who runs what nobody permits breaks S5 first, and S1 or S2 as soon as somebody else runs it.
+const WRITER: &[Invariant] = &[S5ClosedByDefault, S1OneWriter, S2FenceFirst];
+const S1: &[Invariant] = &[S1OneWriter, S2FenceFirst];
+const S2: &[Invariant] = &[S2FenceFirst];
+const S3: &[Invariant] = &[S3EpochsGrow];
+const S4: &[Invariant] = &[S4NoLostAcknowledgement];
+const S5: &[Invariant] = &[S5ClosedByDefault];
+const S6: &[Invariant] = &[S6OneTransition];
+const S7: &[Invariant] = &[S7AgreedNotGuessed];
+const L1: &[Invariant] = &[L1ItEnds];
+const L2: &[Invariant] = &[L2NoNeedlessFailover];
+const L3: &[Invariant] = &[L3NoNeedlessOutage];
+
+const STATES: usize = 300_000;
+const ALL: Class = Class::All;
+
+/// All, in the order of the list of bugs.
+pub const CASES: &[Case] = &[
+    case(Bug::LeaseFromArrival, WRITER, World("L", STATES)),
+    case(Bug::LeaseFromLastSend, WRITER, World("L", STATES)),
+    case(Bug::NumberResent, WRITER, World("L", STATES)),
+    case(Bug::DroppedCoverStays, WRITER, Seeds(ALL, 300)),
+    case(Bug::AnswersOutOfOrder, WRITER, World("C", STATES)),
+    case(Bug::OneWitnessForEver, L3, Seeds(Class::OneLost, 100)),
+    case(Bug::NoIncarnation, WRITER, World("L", STATES)),
+    case(
+        Bug::ExpireIgnoresRenewal,
+        S1,
+        Scenario("a renewal overtakes Expire", scenarios::expire_after_a_renewal),
+    ),
+    case(Bug::UnstoppedIgnored, WRITER, World("F", STATES)),
+    case(
+        Bug::VerdictIgnoresRenewal,
+        S7,
+        Scenario("a renewal overtakes a verdict", scenarios::verdict_after_a_renewal),
+    ),
+    case(Bug::SuspectWithoutMajority, S7, Scenario("one accuser of three", scenarios::one_accuser)),
+    case(Bug::ExpireWaitsForTwoSignals, L1, Seeds(ALL, 300)),
+    case(Bug::HorizonKeptOverSnapshot, WRITER, World("L", STATES)),
+    case(Bug::HorizonKeptOverJump, WRITER, World("K", STATES)),
+    case(Bug::HorizonOfCurrentPolicy, WRITER, World("P", STATES)),
+    case(Bug::LongGrantForgotten, WRITER, World("P", STATES)),
+    case(Bug::DriftIgnored, WRITER, World("K", STATES)),
+    case(Bug::FactorOnePlusTwoRho, WRITER, World("K", STATES)),
+    case(Bug::HeldFencedByTime, WRITER, World("C", STATES)),
+    case(Bug::TimedBeforeGateKnows, WRITER, World("C", STATES)),
+    case(Bug::OldAckCounts, WRITER, World("C", STATES)),
+    case(Bug::InheritsTimed, WRITER, World("H", STATES)),
+    case(Bug::CoverAfterFenceBegin, WRITER, World("F", STATES)),
+    case(Bug::FenceWithoutHorizon, WRITER, World("F", STATES)),
+    case(Bug::StoppingIgnored, WRITER, World("F", STATES)),
+    case(Bug::FenceLeavesEpochOpen, WRITER, World("L", STATES)),
+    case(
+        Bug::AttestedWhileLeased,
+        S1,
+        Scenario("an operator is mistaken", scenarios::attested_while_it_renews),
+    ),
+    case(Bug::ElectUnfenced, S2, Scenario("a leader elects too early", scenarios::unfenced_election)),
+    case(Bug::EpochNotRaised, S3, Seeds(ALL, 300)),
+    case(Bug::RollbackAfterElection, S1, Seeds(ALL, 300)),
+    case(Bug::TwoTransitions, S6, Scenario("two leaders begin", scenarios::two_beginnings)),
+    case(
+        Bug::StepRepeated,
+        S6,
+        Scenario("a promotion is reported twice", scenarios::promotion_reported_twice),
+    ),
+    case(Bug::TimelineNotCounted, S6, Seeds(ALL, 300)),
+    case(Bug::PromoteBlocksForEver, L1, Seeds(ALL, 300)),
+    case(Bug::OldSiteNeverCandidate, L1, Seeds(ALL, 300)),
+    case(Bug::CooldownCountsUnfinished, L1, Seeds(ALL, 300)),
+    case(Bug::UnhealthyAtOnce, L2, Seeds(Class::ShortFaults, 200)),
+    case(Bug::NeverStreamedEligible, S4, Seeds(ALL, 300)),
+    case(Bug::LagIgnored, S4, Seeds(ALL, 300)),
+    case(
+        Bug::LsnsAcrossTimelines,
+        S4,
+        Scenario("a longer log of an older timeline", scenarios::a_longer_log_of_an_older_timeline),
+    ),
+    case(Bug::ConsentNotNeeded, S4, Seeds(ALL, 300)),
+    case(Bug::DigestIgnored, S7, Scenario("states that differ", scenarios::states_that_differ)),
+    case(Bug::DeadlineIgnored, WRITER, World("L", STATES)),
+    case(Bug::DeadlineFromArrival, WRITER, World("K", STATES)),
+    case(Bug::ClosedIgnored, S3, Seeds(ALL, 300)),
+    case(
+        Bug::RecordGoesBack,
+        S3,
+        Scenario(
+            "an answer from before a relinquishment",
+            scenarios::an_answer_from_before_the_relinquishment,
+        ),
+    ),
+    case(Bug::OpensWhatItFinds, S5, Seeds(ALL, 300)),
+    case(Bug::PromotedByOthersKept, S5, Scenario("promoted by hand", scenarios::promoted_by_hand)),
+    case(Bug::StaleOrderObeyed, S3, Seeds(ALL, 300)),
+    case(Bug::AckBeforeLastProcess, S1, Seeds(ALL, 300)),
+    case(Bug::OneClock, WRITER, World("K", STATES)),
+    case(Bug::CheckThenAct, WRITER, World("K", STATES)),
+    case(Bug::RelinquishNotOnDisk, S3, World("F", STATES)),
+    case(Bug::EpochNotPersisted, S3, World("F", STATES)),
+    case(Bug::LeaderWithoutCommit, WRITER, Seeds(ALL, 300)),
+    case(Bug::PermissionFromView, WRITER, Seeds(ALL, 300)),
+    case(Bug::PromoteBeforeElection, S2, Seeds(ALL, 300)),
+    case(Bug::LsnBeforeDetach, S4, Seeds(ALL, 300)),
+    case(Bug::StandbyReattaches, S4, Seeds(ALL, 300)),
+];

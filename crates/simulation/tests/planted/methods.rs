@@ -1,0 +1,93 @@
+//! How a bug is looked for.
+
+use crate::cases::Case;
+use coordination::invariants::Invariant;
+use coordination::planted::{Bug, Planting};
+use simulation::exhaustive;
+use simulation::plan::Class;
+use simulation::run::{Options, run};
+use std::fmt;
+
+/// What a scenario saw that must not be, if anything.
+pub type Seen = Option<(Invariant, String)>;
+
+/// One way, with its bound.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// The simulator: so many seeds of a class, from the first on.
+    Seeds(Class, u64),
+    /// The model check: a world by its letter, at most so many states.
+    World(&'static str, usize),
+    /// A directed scenario over the production functions.
+    Scenario(&'static str, fn() -> Seen),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Seeds(Class::All, seeds) => format!("{seeds} seeds"),
+            Self::Seeds(class, seeds) => format!("{seeds} seeds ({class:?})"),
+            Self::World(name, states) => format!("world {name}, {states} states"),
+            Self::Scenario(name, _) => format!("scenario: {name}"),
+        };
+        f.pad(&text)
+    }
+}
+
+impl How {
+    /// Looks for the bug; how it was caught, or why it was not.
+    pub fn look(&self, case: &Case) -> Result<String, String> {
+        match self {
+            Self::Seeds(class, seeds) => in_seeds(case, *class, *seeds),
+            Self::World(name, states) => in_world(case, name, *states),
+            Self::Scenario(_, play) => in_scenario(case, *play),
+        }
+    }
+}
+
+fn named(case: &Case, invariant: Invariant) -> bool {
+    case.caught_by.contains(&invariant)
+}
+
+fn in_seeds(case: &Case, class: Class, seeds: u64) -> Result<String, String> {
+    let judge = |seed, plant: Option<Bug>| {
+        let outcome = run(seed, &Options { class, plant, ..Options::default() });
+        outcome.violations.into_iter().find(|violation| named(case, violation.invariant))
+    };
+    // A seed that is broken without the bug, too, says nothing about it.
+    (0..seeds)
+        .find_map(|seed| {
+            let violation = judge(seed, Some(case.bug))?;
+            judge(seed, None).is_none().then(|| format!("seed {seed}: {violation}"))
+        })
+        .ok_or_else(|| String::from("every seed passes"))
+}
+
+fn in_world(case: &Case, name: &str, states: usize) -> Result<String, String> {
+    let worlds = exhaustive::all(false);
+    let rules = worlds.iter().find(|rules| rules.name == name).ok_or("there is no such world")?;
+    let verdict = exhaustive::check(rules, Some(case.bug), Some(states));
+    match verdict.broken {
+        Some(broken) if named(case, broken.invariant) => Ok(format!(
+            "{:?} after {} steps, {} states: {}",
+            broken.invariant,
+            broken.steps.len(),
+            verdict.states,
+            broken.how
+        )),
+        Some(broken) => Err(format!("by {:?} instead: {}", broken.invariant, broken.how)),
+        None => Err(format!("{} states pass", verdict.states)),
+    }
+}
+
+fn in_scenario(case: &Case, play: fn() -> Seen) -> Result<String, String> {
+    if let Some((invariant, text)) = play() {
+        return Err(format!("broken without the bug: {invariant:?}: {text}"));
+    }
+    let _planted = Planting::new(Some(case.bug));
+    match play() {
+        Some((invariant, text)) if named(case, invariant) => Ok(format!("{invariant:?}: {text}")),
+        Some((invariant, text)) => Err(format!("by {invariant:?} instead: {text}")),
+        None => Err(String::from("it passes")),
+    }
+}
