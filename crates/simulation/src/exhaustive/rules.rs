@@ -1,0 +1,271 @@
+//! What each of the worlds contains, and how much of it: the bounds of the model check.
+
+use super::clock::{FAST, Rates, SLOW};
+use model::{GrantTerms, Millis};
+
+/// Site that runs the stack at the beginning.
+pub const A: usize = 0;
+/// The other one, a standby.
+pub const B: usize = 1;
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Budget {
+    /// Renewals that each site sends after the beginning.
+    pub sends: [u8; 2],
+    /// Actors that restart or register anew.
+    pub actors: u8,
+    /// Witnesses that restart with what was on disk.
+    pub witnesses: u8,
+    /// Gates that die, with their databases.
+    pub gates: u8,
+    /// Messages that arrive twice.
+    pub duplicates: u8,
+    /// Proposals of a leader that commit later than they were decided.
+    pub late: u8,
+    /// Ticks that a host is suspended for.
+    pub suspended: u8,
+    /// Election entries.
+    pub elections: u8,
+    /// Changes of the policy.
+    pub policies: u8,
+    /// Changes of the mode.
+    pub modes: u8,
+    /// Transitions that the group begins while the epoch is open.
+    pub begins: u8,
+    /// Reports of promotions, and promotions given up.
+    pub promotes: u8,
+    /// Jumps of a witness's clock.
+    pub jumps: u8,
+    /// Gates whose fence does not end what runs.
+    pub stuck: u8,
+}
+
+/// Who proposes what a clock has no part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leaders {
+    /// As soon as an epoch is closed either site may be elected: three entries in one step.
+    Elect,
+    /// Every command of a transition, in any order, that `apply` does not refuse.
+    Anything,
+}
+
+/// One world.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Its letter.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// D and F in ticks of the slowest clock.
+    pub lease: (u64, u64),
+    /// D after a change of the policy.
+    pub shorter: u64,
+    /// Bounds.
+    pub budget: Budget,
+    /// True for a witness that may apply entries later than they are committed.
+    pub lags: [bool; 2],
+    /// True if a witness may install a snapshot instead.
+    pub snapshots: bool,
+    /// True if the stack is held at the beginning.
+    pub held: bool,
+    /// True if views and acknowledgements are part of it.
+    pub views: bool,
+    /// True if a gate asks when it likes; otherwise each answer reaches it at once.
+    pub asks: bool,
+    /// Who leads.
+    pub leaders: Leaders,
+    /// Clocks of A, B and both witnesses, one initial state each.
+    pub clocks: Vec<[Rates; 4]>,
+}
+
+impl Rules {
+    /// D and F of this many ticks for D.
+    #[must_use]
+    pub const fn terms_of(&self, lease: u64) -> GrantTerms {
+        GrantTerms { lease_duration: Millis(lease * SLOW), fence_deadline: Millis(self.lease.1 * SLOW) }
+    }
+
+    /// D and F at the beginning.
+    #[must_use]
+    pub const fn terms(&self) -> GrantTerms {
+        self.terms_of(self.lease.0)
+    }
+
+    /// Ages above this are all the same to a site, in microseconds.
+    #[must_use]
+    pub const fn cut_site(&self) -> u64 {
+        (self.lease.0 + 1) * SLOW * 1_000
+    }
+
+    /// Ages above this are all the same to a witness, in microseconds: above any W.
+    #[must_use]
+    pub const fn cut_witness(&self) -> u64 {
+        (self.lease.0 + self.lease.1 + 2) * FAST * 1_000
+    }
+}
+
+const BOTH_SLOW: Rates = Rates::both(SLOW);
+const BOTH_FAST: Rates = Rates::both(FAST);
+/// NTP slews the holder's CLOCK_BOOTTIME so that it is slow.
+const SLEWED_SLOW: Rates = Rates { boottime: 60, raw: SLOW };
+/// NTP slews a waiter's CLOCK_BOOTTIME so that it is fast.
+const SLEWED_FAST: Rates = Rates { boottime: 160, raw: FAST };
+
+/// Holders on the slowest clocks, witnesses on the fastest.
+const WORST: [Rates; 4] = [BOTH_SLOW, BOTH_SLOW, BOTH_FAST, BOTH_FAST];
+/// The same, one clock of each slewed beyond what is allowed.
+const SLEWED: [Rates; 4] = [SLEWED_SLOW, BOTH_SLOW, BOTH_FAST, SLEWED_FAST];
+/// The other way round.
+const MILD: [Rates; 4] = [BOTH_FAST, BOTH_SLOW, BOTH_SLOW, BOTH_FAST];
+
+const NONE: Budget = Budget {
+    sends: [0, 0],
+    actors: 0,
+    witnesses: 0,
+    gates: 0,
+    duplicates: 0,
+    late: 0,
+    suspended: 0,
+    elections: 1,
+    policies: 0,
+    modes: 0,
+    begins: 0,
+    promotes: 0,
+    jumps: 0,
+    stuck: 0,
+};
+
+/// The worlds, in the order in which they are run.
+#[must_use]
+pub fn all(deep: bool) -> Vec<Rules> {
+    let more = u8::from(deep);
+    vec![lease(more), clocks(more), policy(more), covers(more), fences(more), transitions(more), held(more)]
+}
+
+fn lease(more: u8) -> Rules {
+    Rules {
+        name: "L",
+        about: "registration, renewal, horizon, expiry, election: lost, late, twice, out of order",
+        lease: (2, 1),
+        shorter: 2,
+        budget: Budget { sends: [2, 1], actors: 1, witnesses: 1, duplicates: 1, late: more, ..NONE },
+        lags: [true, false],
+        snapshots: true,
+        held: false,
+        views: false,
+        asks: false,
+        leaders: Leaders::Elect,
+        clocks: vec![WORST],
+    }
+}
+
+fn clocks(more: u8) -> Rules {
+    Rules {
+        name: "K",
+        about: "the two clocks of a host: drift at its limit, one of them slewed, or suspended",
+        lease: (3, 1),
+        shorter: 3,
+        budget: Budget { sends: [1 + more, 1], suspended: 2, jumps: 1, ..NONE },
+        lags: [false, false],
+        snapshots: false,
+        held: false,
+        views: false,
+        asks: true,
+        leaders: Leaders::Elect,
+        clocks: vec![WORST, SLEWED, MILD],
+    }
+}
+
+fn policy(more: u8) -> Rules {
+    Rules {
+        name: "P",
+        about: "D is made shorter while longer grants run; witnesses restart and forget",
+        lease: (4, 1),
+        shorter: 2,
+        budget: Budget { sends: [1 + more, 1], witnesses: 1, policies: 1, ..NONE },
+        lags: [true, false],
+        snapshots: false,
+        held: false,
+        views: false,
+        asks: false,
+        leaders: Leaders::Elect,
+        clocks: vec![WORST],
+    }
+}
+
+fn covers(more: u8) -> Rules {
+    Rules {
+        name: "C",
+        about: "held and timed covers, their acknowledgements, an operator's word",
+        lease: (2, 1),
+        shorter: 2,
+        budget: Budget { sends: [3, 1], gates: 1, actors: more, modes: 3, ..NONE },
+        lags: [false, false],
+        snapshots: false,
+        held: true,
+        views: false,
+        asks: true,
+        leaders: Leaders::Elect,
+        clocks: vec![WORST],
+    }
+}
+
+fn fences(more: u8) -> Rules {
+    Rules {
+        name: "F",
+        about: "FenceBegin with its horizon while the lease goes on; stopping, unstopped, acknowledged",
+        lease: (2, 1),
+        shorter: 2,
+        budget: Budget { sends: [2, 1], witnesses: 1, gates: 1, actors: more, begins: 1, stuck: 1, ..NONE },
+        lags: [true, false],
+        snapshots: true,
+        held: false,
+        views: true,
+        asks: false,
+        leaders: Leaders::Anything,
+        clocks: vec![WORST],
+    }
+}
+
+fn transitions(more: u8) -> Rules {
+    Rules {
+        name: "T",
+        about: "silence, abort, election, promotion, given up, elected again; late proposals",
+        lease: (2, 1),
+        shorter: 2,
+        budget: Budget {
+            sends: [1 + more, 1],
+            begins: 1,
+            elections: 2,
+            promotes: 2,
+            late: 1,
+            gates: more,
+            ..NONE
+        },
+        lags: [false, true],
+        snapshots: false,
+        held: false,
+        views: false,
+        asks: false,
+        leaders: Leaders::Anything,
+        clocks: vec![WORST],
+    }
+}
+
+fn held(more: u8) -> Rules {
+    Rules {
+        name: "H",
+        about: "transitions of a stack that is or was held: what an election entry inherits",
+        lease: (2, 1),
+        shorter: 2,
+        budget: Budget { sends: [2, 1], begins: 1, elections: 2, modes: 1 + more, ..NONE },
+        lags: [false, false],
+        snapshots: false,
+        held: true,
+        views: false,
+        asks: false,
+        leaders: Leaders::Anything,
+        clocks: vec![WORST],
+    }
+}
