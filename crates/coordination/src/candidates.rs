@@ -50,6 +50,22 @@ impl Candidate {
         };
         self.against.contains(&Ineligible::NotDetached) && self.against.iter().all(silent)
     }
+
+    /// True if it was heard, with a longer log than `other`, and nothing but its absence speaks
+    /// against it: the longest log over all heard wins, not over all that happen to be here now.
+    #[must_use]
+    pub fn is_missed_by(&self, other: &Self) -> bool {
+        let absent = |reason: &Ineligible| {
+            matches!(
+                reason,
+                Ineligible::NotRegistered
+                    | Ineligible::NotRenewing
+                    | Ineligible::NoReport
+                    | Ineligible::GateAway
+            )
+        };
+        !self.is_eligible() && self.reach > other.reach && self.against.iter().all(absent)
+    }
 }
 
 /// Judges every site of the stack, in the order of priority.

@@ -162,11 +162,14 @@ fn elect(
     if hold_election(view, policy, id, stack, transition, &judged, now).is_some() {
         return None;
     }
-    let wished = transition.wish.as_ref().filter(|_| transition.attempts == 0);
-    let chosen = match wished {
-        Some(wish) => judged.iter().find(|c| c.site == *wish && c.is_eligible())?,
-        None => candidates::best(&judged)?,
-    };
+    let wish = transition.wish.as_ref().filter(|_| transition.attempts == 0);
+    let wished = wish.and_then(|wish| judged.iter().find(|c| c.site == *wish && c.is_eligible()));
+    // A wish that cannot be granted is waited for as a standby is: the epoch is closed, and the
+    // stack must run elsewhere rather than nowhere.
+    if wish.is_some() && wished.is_none() && view.since_closed(id, now) < policy.elect_wait {
+        return None;
+    }
+    let chosen = wished.or_else(|| candidates::best(&judged))?;
     Some(Command::Elect { stack: id.clone(), epoch: stack.epoch(), site: chosen.site.clone() })
 }
 
@@ -198,7 +201,9 @@ fn hold_election(
     if !judged.iter().any(Candidate::is_eligible) {
         return Some(Hold::NoCandidate);
     }
-    let awaited = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
+    let best = candidates::best(judged);
+    let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
+    let awaited = judged.iter().any(|c| (c.is_awaited() && Some(&c.site) != ran_last) || missed(c));
     let waits = awaited && transition.wish.is_none() && closed_for < policy.elect_wait;
     waits.then_some(Hold::WaitingForStandbys)
 }

@@ -47,6 +47,37 @@ fn a_standby_with_the_longer_log_is_waited_for_though_it_is_silent_for_a_moment(
     assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
 }
 
+/// Seed 21 of the simulator: all sites had been away, and the holder of the longest log had let go
+/// but was not registered again yet when the other one was elected.
+#[test]
+fn the_longest_log_of_all_heard_is_waited_for_though_its_lease_had_expired() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    world.lose(&site(1));
+    world.lose(&site(3));
+    world.until("the transition", |w| w.stack().is_closed() && w.stack().transition.is_some());
+    let end = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(2_000) });
+    let heard = world.report_step(&site(3), StepKind::Detach, Epoch(1), StepOutcome::Done, end);
+    assert_eq!(heard, Outcome::Applied);
+    world.turn(true);
+    world.turn(true);
+    world.register(&site(3), 33);
+    world.run(Millis(2_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
+}
+
+#[test]
+fn the_longest_log_is_not_waited_for_for_ever() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.lose(&site(3));
+    world.until("the transition", |w| w.stack().is_closed() && w.stack().transition.is_some());
+    let end = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(2_000) });
+    world.report_step(&site(3), StepKind::Detach, Epoch(1), StepOutcome::Done, end);
+    world.run(Millis(3_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(2));
+}
+
 #[test]
 fn a_blip_shorter_than_detection_changes_nothing() {
     let mut world = World::automatic();
@@ -242,6 +273,22 @@ fn an_operator_moves_the_stack_by_a_stop_and_an_election() {
     world.run(Millis(2_000));
     assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(3), Epoch(2)));
     assert_eq!(world.stack().fence.as_ref().map(|f| f.method), Some(model::FenceMethod::Acknowledged));
+}
+
+/// Seed 224 of the simulator: the stack stood still for ever, with two eligible sites.
+#[test]
+fn a_wished_site_that_cannot_take_over_leaves_the_stack_to_another() {
+    let mut world = World::automatic();
+    world.lose(&site(3));
+    world.run(Millis(8_000));
+    let (cause, to) = (Cause::Operator, Some(site(3)));
+    let begin = Command::BeginTransition { stack: chat(), epoch: Epoch(1), cause, to };
+    assert_eq!(world.commit(begin), Outcome::Applied);
+    world.run(Millis(4_000));
+    let (active, epoch) = world.state.active(&chat()).expect("adopted");
+    assert_eq!(epoch, Epoch(2));
+    assert_ne!(*active, site(3));
+    assert!(world.stack().transition.is_none());
 }
 
 #[test]
