@@ -1,7 +1,9 @@
 //! Names of sites and stacks.
 
 use alloc::string::String;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 /// Longest name of a site or stack, in bytes.
@@ -33,7 +35,7 @@ impl fmt::Display for IdError {
 impl core::error::Error for IdError {}
 
 /// A checked name. In place, not on the heap: names are copied and compared with every event.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy)]
 struct Name {
     /// Zeros behind the name, which has none: so the order is that of the text.
     bytes: [u8; ID_LENGTH_MAX],
@@ -41,9 +43,48 @@ struct Name {
 }
 
 impl Name {
+    /// The first eight bytes: mostly they decide.
+    fn head(&self) -> u64 {
+        self.bytes.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
+    }
+
+    fn is_short(&self) -> bool {
+        self.length <= 8
+    }
+
     fn as_str(&self) -> &str {
         // Only ASCII gets in.
         core::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.head().cmp(&other.head()) {
+            Ordering::Equal if self.is_short() && other.is_short() => Ordering::Equal,
+            Ordering::Equal => self.bytes.cmp(&other.bytes),
+            decided => decided,
+        }
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -148,7 +189,8 @@ mod tests {
 
     #[test]
     fn names_are_ordered_as_their_texts() {
-        let mut texts = ["b", "a-1", "a", "ab", "a1", "a0b"];
+        let mut texts =
+            ["b", "a-1", "a", "ab", "a1", "a0b", "a-long-name", "a-long-name-b", "a-long-n", "a-long-m"];
         let mut names = texts.map(|text| SiteId::new(text).expect("a name"));
         texts.sort_unstable();
         names.sort();

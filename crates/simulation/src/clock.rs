@@ -69,6 +69,13 @@ impl Clock {
         self.suspended = suspended;
     }
 
+    /// Both clocks jump forward.
+    pub fn jump(&mut self, now: Time, span: Time) {
+        self.change(now);
+        self.at_since.boottime += span;
+        self.at_since.raw += span;
+    }
+
     /// A restarted host: both clocks begin anew.
     pub fn reboot(&mut self, now: Time) {
         self.since = now;

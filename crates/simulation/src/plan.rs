@@ -63,6 +63,10 @@ pub enum FaultKind {
     MoveSeat(Site),
     /// NTP slews boottime: its rate in parts in a million.
     Slew(Site, i64),
+    /// Both clocks of a machine jump forward, by more than `detect.after`.
+    Jump(Site, Time),
+    /// Operators make the lease longer for a while.
+    LongerLease,
     /// Actor and gates can write no file.
     DiskFull(Site),
     /// Each write takes longer.
@@ -102,6 +106,7 @@ impl FaultKind {
             | Self::Lag(site)
             | Self::MoveSeat(site)
             | Self::Slew(site, _)
+            | Self::Jump(site, _)
             | Self::DiskFull(site)
             | Self::DiskSlow(site, _)
             | Self::LoseStore(site)
@@ -110,7 +115,7 @@ impl FaultKind {
             | Self::Ill(_, site, _)
             | Self::HoldReplay(_, site, _)
             | Self::StopAndElect(_, site) => *site,
-            Self::SetMode(..) | Self::Attest(_) | Self::KillLeader => 0,
+            Self::SetMode(..) | Self::Attest(_) | Self::KillLeader | Self::LongerLease => 0,
         }
     }
 }
@@ -160,9 +165,9 @@ pub struct Plan {
 }
 
 /// Families of faults: a seed has some of them.
-const FAMILIES: [&str; 16] = [
+const FAMILIES: [&str; 17] = [
     "kill", "pause", "server", "site", "freeze", "cut", "isolate", "degrade", "log", "clock", "disk",
-    "store", "ill", "mode", "operator", "data",
+    "store", "ill", "mode", "operator", "data", "policy",
 ];
 
 impl Plan {
@@ -177,7 +182,7 @@ impl Plan {
         let policy = policy(&mut dice, profile, class);
         let drift = i64::try_from(policy.timing.values().drift_max_ppm).unwrap_or_default();
         let clock_rates = (0..sites).map(|_| rates(&mut dice, drift, beyond)).collect();
-        let safety = dice.between(30 * SECOND, 90 * SECOND);
+        let safety = dice.between(15 * SECOND, 60 * SECOND);
         let mut database = Settings::new(0);
         database.latency = policy.timing.values().round_trip_p99.0 * MILLI / 4;
         let mut plan = Self {
@@ -242,7 +247,7 @@ impl Plan {
 
     fn draw_one_loss(&mut self, dice: &mut Dice) {
         let (a, b) = self.pair(dice);
-        let at = dice.between(15 * SECOND, self.heals - 20 * SECOND);
+        let at = dice.between(10 * SECOND, self.heals - 10 * SECOND);
         let kinds = [
             vec![FaultKind::Kill(Process::Witness(a))],
             vec![FaultKind::Cut(a, b)],
@@ -293,7 +298,7 @@ impl Plan {
             families.push(*dice.pick::<&str>(&FAMILIES));
         }
         // A swarm has its own pace: on average at least one fault each 10 seconds.
-        let mean = dice.between(3 * SECOND, 10 * SECOND);
+        let mean = dice.between(2 * SECOND, 8 * SECOND);
         let mut at = dice.between(SECOND, 12 * SECOND);
         while at < self.heals {
             let family = *dice.pick(&families);
@@ -351,6 +356,11 @@ impl Plan {
                 1 => FaultKind::KillLeader,
                 _ => FaultKind::Lag(a),
             },
+            "clock" if dice.permille(250) => {
+                lasts = 0;
+                let least = self.policy.timing.values().detect_after.0 * 2;
+                FaultKind::Jump(a, dice.between(least, 4 * least) * MILLI)
+            }
             "clock" => FaultKind::Slew(a, self.slew(dice, a)),
             "disk" if dice.permille(500) => FaultKind::DiskFull(a),
             "disk" => FaultKind::DiskSlow(a, dice.between(50 * MILLI, 4 * SECOND)),
@@ -360,8 +370,13 @@ impl Plan {
             "mode" => FaultKind::SetMode(stack, *dice.pick(&[Mode::Observe, Mode::Approve])),
             "operator" if dice.permille(500) => FaultKind::Attest(stack),
             "operator" => FaultKind::StopAndElect(stack, a),
+            "policy" => FaultKind::LongerLease,
             _ => {
                 lasts = 0;
+                // All copies lost is the end of any stack: one a run.
+                if self.faults.iter().any(|f| matches!(f.kind, FaultKind::LoseData(of, _) if of == stack)) {
+                    return;
+                }
                 FaultKind::LoseData(stack, a)
             }
         };

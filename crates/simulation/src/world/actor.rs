@@ -58,6 +58,8 @@ struct Side {
     observe_at: Time,
     probe_at: Time,
     reported: Option<Summary>,
+    /// What the gate acknowledged last, through the queue.
+    acked: Option<model::TimedAck>,
     /// Planted: the LSN when the detachment was ordered.
     early: Option<Lsn>,
 }
@@ -124,6 +126,7 @@ impl World {
                 observe_at: self.now,
                 probe_at: self.now,
                 reported: None,
+                acked: None,
                 early: None,
             })
             .collect();
@@ -305,6 +308,39 @@ impl World {
         if ack.is_some_and(|ack| ack.stack == *self.stack_name(stack) && a.renewals.acknowledge(ack)) {
             self.hurry(a, now);
         }
+    }
+
+    /// An ask that meets an idle actor.
+    pub(in crate::world) fn answer_at_once(
+        &mut self,
+        stack: Stack,
+        site: Site,
+        session: u32,
+        report: &model::GateReport,
+        ack: &Option<model::TimedAck>,
+    ) -> Option<coordination::permit::Answer> {
+        let now = self.moment(site);
+        let (i, s) = (usize::from(site), usize::from(stack));
+        let actor = self.actors[i].as_mut()?;
+        let idle = actor.process.runs() && now.elapsed_longest(actor.read) <= self.timing.renew_every;
+        let side = &mut actor.sides[s];
+        if !idle || side.gate != Some(session) || self.bug == Some(Bug::PermissionFromView) {
+            return None;
+        }
+        // Anything that needs a turn of the actor goes through its queue.
+        let listed = actor.renewals.lease().listed(&self.stack_ids[s]);
+        let news = side.book.gate() != Some(report) || side.book.check().is_some();
+        let timed = listed.as_ref().is_some_and(|entry| matches!(entry.kind, CoverKind::Timed { .. }));
+        let known_ack = ack.is_none() || (timed && side.acked == *ack);
+        if news || !known_ack {
+            side.acked.clone_from(ack);
+            return None;
+        }
+        actor.read = now;
+        let answer = side.book.answer(actor.renewals.lease(), now);
+        side.book.answered(&answer);
+        side.book.gate_says(Some(report.clone()));
+        Some(answer)
     }
 
     fn nudge_gates(&mut self, a: &Actor) {

@@ -84,6 +84,15 @@ impl World {
                 let boottime = if begins { ppm } else { boottime };
                 self.set_rates(site, boottime, raw);
             }
+            FaultKind::Jump(site, span) => {
+                if begins {
+                    let now = self.now;
+                    self.hosts[usize::from(site)].clock.jump(now, span);
+                    let (boottime, raw) = self.hosts[usize::from(site)].clock.rates();
+                    self.set_rates(site, boottime, raw);
+                }
+            }
+            FaultKind::LongerLease => self.operator.want_longer_lease(begins),
             FaultKind::DiskFull(site) => {
                 let host = &mut self.hosts[usize::from(site)];
                 host.disk_full = if begins { host.disk_full + 1 } else { host.disk_full - 1 };

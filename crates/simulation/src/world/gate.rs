@@ -20,6 +20,8 @@ const ASKS_PER_LEASE: u64 = 12;
 const ASK_EVERY_MIN: u64 = 50;
 /// An actor that leaves as many unanswered is dialled anew.
 const UNANSWERED_MAX: usize = 6;
+/// Of a thousand asks so many wait in queues, theirs or their answers'.
+const QUEUED_PERMILLE: u64 = 150;
 /// Between two attempts to reach it.
 const RECONNECT: Time = 50_000;
 /// Between two turns while something is under way.
@@ -158,7 +160,12 @@ impl World {
         self.decide_gate(g);
         self.work_on_orders(g);
         self.set_timer(g);
-        self.talk_to_actor(g);
+        if self.talk_to_actor(g) {
+            // What was answered counts at once.
+            self.decide_gate(g);
+            self.work_on_orders(g);
+            self.set_timer(g);
+        }
         self.sleep_gate(g);
         self.gates[s][i] = Some(gate);
         self.mind_database(stack);
@@ -295,15 +302,16 @@ impl World {
         (gate.memory.terms().lease_duration.0 / ASKS_PER_LEASE).max(ASK_EVERY_MIN) * 1_000
     }
 
-    fn talk_to_actor(&mut self, gate: &mut Gate) {
+    /// Dials, and asks when it is time. True if an answer was taken.
+    fn talk_to_actor(&mut self, gate: &mut Gate) -> bool {
         let actor = Process::Actor(gate.site);
         if !gate.attached {
             if self.now < gate.redial {
-                return;
+                return false;
             }
             gate.redial = self.now + RECONNECT;
             if !self.is_alive(actor) {
-                return;
+                return false;
             }
             gate.session += 1;
             gate.attached = true;
@@ -313,12 +321,12 @@ impl World {
             self.send(gate.site, actor, Message::Attend(gate.stack, gate.session));
         }
         if self.now < gate.ask_at {
-            return;
+            return false;
         }
         if gate.asked.len() > UNANSWERED_MAX {
             gate.attached = false;
             gate.redial = self.now + RECONNECT;
-            return;
+            return false;
         }
         gate.ask_at = self.now + Self::ask_every(gate);
         gate.ask_number += 1;
@@ -329,8 +337,18 @@ impl World {
         if let Some(ack) = &ack {
             self.note_timed_ack(gate.site, ack);
         }
+        // Mostly the answer is there in an instant, now and then it takes its time.
+        if !self.dice.permille(QUEUED_PERMILLE)
+            && let Some(answer) = self.answer_at_once(gate.stack, gate.site, gate.session, &report, &ack)
+        {
+            let sent = gate.asked.pop().map(|(_, sent)| sent);
+            gate.asked.clear();
+            self.take_answer(gate, &answer, sent.unwrap_or_default());
+            return true;
+        }
         let ask = Message::Ask(gate.stack, gate.session, gate.ask_number, report, ack);
         self.send(gate.site, actor, ask);
+        false
     }
 
     fn note_timed_ack(&mut self, site: Site, ack: &model::TimedAck) {

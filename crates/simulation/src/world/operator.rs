@@ -7,8 +7,8 @@ use crate::history::{MILLI, SECOND, Site, Stack, Time, What};
 use crate::message::{Caller, Event, Process};
 use crate::net::SITES_MAX;
 use coordination::permit::Data;
-use coordination::{Command, Policy};
-use model::{Cause, DatabaseRole, Mode, SystemId};
+use coordination::{Command, Policy, Timing};
+use model::{Cause, DatabaseRole, Millis, Mode, SystemId};
 
 /// Between two looks.
 const LOOKS_EVERY: Time = 400 * MILLI;
@@ -26,6 +26,7 @@ pub struct Operator {
     stray: Vec<Vec<Option<Time>>>,
     /// Until when each copy is left in peace, since a base backup was begun.
     copying: Vec<Vec<Time>>,
+    longer_lease: bool,
 }
 
 impl Operator {
@@ -33,7 +34,14 @@ impl Operator {
     pub fn new(stacks: Stack, dice: Dice) -> Self {
         let stray = vec![vec![None; SITES_MAX]; usize::from(stacks)];
         let copying = vec![vec![0; SITES_MAX]; usize::from(stacks)];
-        Self { dice, founded: false, wanted: vec![Mode::Auto; usize::from(stacks)], stray, copying }
+        Self {
+            dice,
+            founded: false,
+            wanted: vec![Mode::Auto; usize::from(stacks)],
+            stray,
+            copying,
+            longer_lease: false,
+        }
     }
 
     /// True once every site and stack is defined.
@@ -44,6 +52,11 @@ impl Operator {
     /// Another mode is wanted from now on.
     pub fn want(&mut self, stack: Stack, mode: Mode) {
         self.wanted[usize::from(stack)] = mode;
+    }
+
+    /// D and F are wanted half as long again, or as they were.
+    pub const fn want_longer_lease(&mut self, longer: bool) {
+        self.longer_lease = longer;
     }
 
     /// All stacks are to be in mode auto.
@@ -81,10 +94,27 @@ impl World {
         if !self.operator.founded {
             return;
         }
+        self.mind_policy();
         for stack in 0..self.stacks {
             self.mind_stack(stack);
             self.mind_strays(stack);
         }
+    }
+
+    /// The policy in force is the one that is wanted, or is asked for.
+    fn mind_policy(&mut self) {
+        let Some(policy) = self.newest_state().policy() else { return };
+        let mut values = self.timing;
+        if self.operator.longer_lease {
+            values.lease_duration = Millis(values.lease_duration.0 * 3 / 2);
+            values.fence_deadline = Millis(values.fence_deadline.0 * 3 / 2);
+        }
+        if *policy.timing.values() == values {
+            return;
+        }
+        let Ok(timing) = Timing::new(values) else { return };
+        let wanted = Policy { revision: policy.revision + 1, timing, ..policy.clone() };
+        self.ask_group(Command::SetPolicy(wanted));
     }
 
     /// Each stack has acknowledged a row where it is active, long enough after the last fault,

@@ -95,16 +95,18 @@ impl World {
         let every = Millis((self.timing.detect_after.0 / 4).min(PROBE_EVERY_MAX)).0 * 1_000;
         for stack in 0..self.stacks {
             let s = usize::from(stack);
-            if self.now < a.sides[s].probe_at {
+            if self.now < a.sides[s].probe_at && a.sides[s].probe_at != Time::MAX {
                 continue;
             }
-            a.sides[s].probe_at = self.now + every;
+            // Where nothing runs as a primary, the next turn that comes anyway is soon enough.
+            a.sides[s].probe_at = Time::MAX;
             let side = &mut a.sides[s];
             let Some((epoch, _)) = side.book.lease_view(a.renewals.lease(), now).right else { continue };
             let open = side.book.gate().is_some_and(|gate| gate.open == Some(epoch));
             if !open || side.book.database().role != DatabaseRole::Primary {
                 continue;
             }
+            side.probe_at = self.now + every;
             if self.databases[s].write_probe(a.site, self.now) && side.book.wrote(now) {
                 a.report_due = self.now;
             }
