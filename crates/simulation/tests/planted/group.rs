@@ -4,8 +4,8 @@ use coordination::policy::Policy;
 use coordination::timing::Profile;
 use coordination::{Command, Entry, Outcome, State, Timing, invariants};
 use model::{
-    Cause, Epoch, Incarnation, LogIndex, Lsn, Mode, Moment, RenewRequest, RenewalNumber, SiteId, StackId,
-    StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline, WalPosition, WallMillis,
+    Cause, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Mode, Moment, RenewRequest, RenewalNumber, SiteId,
+    StackId, StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline, WalPosition, WallMillis,
 };
 
 use crate::methods::Seen;
@@ -75,19 +75,34 @@ impl Group {
 
     /// A renewal of `dc{n}`.
     pub fn renew(&mut self, n: u64, timed_acks: Vec<TimedAck>) -> Outcome {
+        self.renew_with(n, |request| request.timed_acks = timed_acks)
+    }
+
+    /// A renewal of `dc{n}` that says more.
+    pub fn renew_with(&mut self, n: u64, say: impl FnOnce(&mut RenewRequest)) -> Outcome {
         let number = usize::try_from(n - 1).expect("one of three");
         self.numbers[number] += 1;
-        let request = RenewRequest {
+        let mut request = RenewRequest {
             site: site(n),
             incarnation: Incarnation(1),
             number: RenewalNumber(self.numbers[number]),
             cover_known: LogIndex(0),
             stopping: Vec::new(),
             unstopped: Vec::new(),
-            timed_acks,
+            timed_acks: Vec::new(),
         };
-        let terms = self.state.policy().expect("there is one").timing.terms();
-        self.commit(Command::Renew { request, terms })
+        say(&mut request);
+        self.commit(Command::Renew { request, terms: self.terms() })
+    }
+
+    /// D and F of a grant.
+    pub fn terms(&self) -> GrantTerms {
+        self.state.policy().expect("there is one").timing.terms()
+    }
+
+    /// True if the current epoch is fenced.
+    pub fn is_closed(&self) -> bool {
+        self.state.stacks()[&stack()].is_closed()
     }
 
     /// The number of the last renewal of `dc{n}`.

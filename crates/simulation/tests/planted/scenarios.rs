@@ -7,9 +7,14 @@ use coordination::invariants::Invariant::{
     S1OneWriter, S2FenceFirst, S3EpochsGrow, S4NoLostAcknowledgement, S5ClosedByDefault, S6OneTransition,
     S7AgreedNotGuessed,
 };
-use coordination::permit::{Data, Decision, Memory, Mode, Record, Running};
-use coordination::{Command, LinkRow, LocalView, Outcome, candidates, decide};
-use model::{Epoch, GrantTerms, LogIndex, Millis, RenewalNumber, SiteEpochs, StepKind, Timeline, Verdict};
+use coordination::lease::LeaseTable;
+use coordination::permit::{self, Data, Decision, Memory, Record, Running};
+use coordination::timing::Profile;
+use coordination::{Command, Entry, LinkRow, LocalView, Outcome, Timing, candidates, decide};
+use model::{
+    CoverEntry, CoverKind, Epoch, GrantTerms, Instruction, LogIndex, Millis, Mode, RenewRequest,
+    RenewalNumber, SiteEpochs, StepKind, TimedAck, Timeline, Verdict,
+};
 
 /// A leader elects before the fence is proven.
 pub fn unfenced_election() -> Seen {
@@ -143,7 +148,7 @@ const TERMS: GrantTerms = GrantTerms { lease_duration: Millis(5_000), fence_dead
 pub fn promoted_by_hand() -> Seen {
     let record = Record { highest: Epoch(2), closed: Epoch(1), cover: None };
     let memory = Memory::new(stack(), Some(record), TERMS);
-    let decision = memory.input(Data::Primary, Running::Open(Mode::Standby), true, START).decide();
+    let decision = memory.input(Data::Primary, Running::Open(permit::Mode::Standby), true, START).decide();
     let text = "a primary that the gate did not open goes on";
     (!matches!(decision, Decision::Kill(_))).then(|| (S5ClosedByDefault, text.to_owned()))
 }
@@ -153,7 +158,7 @@ pub fn an_answer_from_before_the_relinquishment() -> Seen {
     let record = Record { highest: Epoch(2), closed: Epoch(2), cover: None };
     let mut memory = Memory::new(stack(), Some(record), TERMS);
     let (highest, closed, timeline_highest) = (Epoch(2), Epoch(1), Timeline(2));
-    let answer = coordination::permit::Answer {
+    let answer = permit::Answer {
         known: true,
         index: LogIndex(9),
         epochs: Some(SiteEpochs { stack: stack(), highest, closed, timeline_highest }),
@@ -175,4 +180,230 @@ pub fn expire_after_a_renewal() -> Seen {
     let outcome = group.commit(Command::Expire { site: site(1), incarnation, number: before });
     let applied = outcome == Outcome::Applied && before != RenewalNumber(0);
     applied.then(|| (S1OneWriter, String::from("the epoch is closed while a later grant runs")))
+}
+
+/// A renewal of an earlier run of the actor is committed after the next run has registered; both
+/// use one number.
+pub fn a_late_renewal_of_an_earlier_run() -> Seen {
+    let mut group = Group::new();
+    let mut view = LocalView::new(site(3), (1..=3).map(site).collect(), START);
+    view.restored(&group.state, START);
+    let (old, new, number) = (model::Incarnation(1), model::Incarnation(2), group.number(1));
+    let register = Command::Register { site: site(1), incarnation: new, terms: group.terms() };
+    let Outcome::Registered(answer) = group.commit(register) else { return None };
+    let mut lease = LeaseTable::default();
+    lease.register(new, &answer);
+    let arrives = START.after(Millis(1_000));
+    group.renew_with(1, |late| (late.incarnation, late.number) = (old, number.next()));
+    let moved = group.number(1) != number;
+    // The new run's first send has the same number, and leaves later.
+    let sent = arrives.after(Millis(3_000));
+    let send = lease.send(sent)?;
+    let copy = group.renew_with(1, |own| (own.incarnation, own.number) = (new, send.number));
+    let granted = matches!(copy, Outcome::Renewed { repeated: true, .. });
+    (moved && granted).then(|| (S1OneWriter, String::from("a lease is granted that moves no horizon")))
+}
+
+/// What runs at `dc1` could not be stopped; then the site is lost.
+pub fn lost_with_something_unstopped() -> Seen {
+    let mut group = Group::new();
+    group.renew_with(1, |request| request.unstopped = vec![stack()]);
+    group.expire();
+    let text = "fenced by time though its site said that it could not be stopped";
+    group.is_closed().then(|| (S1OneWriter, text.to_owned()))
+}
+
+/// `dc1` renews, and says that it is still stopping what the cover no longer holds.
+pub fn fenced_while_stopping() -> Seen {
+    let mut group = Group::new();
+    let cause = model::Cause::Unhealthy;
+    group.commit(Command::BeginTransition { stack: stack(), epoch: Epoch(1), cause, to: None });
+    group.commit(Command::FenceBegin { stack: stack(), epoch: Epoch(1) });
+    let begun = group.index;
+    group.renew_with(1, |request| request.stopping = vec![stack()]);
+    group.commit(Command::FenceByTime { stack: stack(), epoch: Epoch(1), begun });
+    let text = "fenced by time while its site is stopping it";
+    group.is_closed().then(|| (S1OneWriter, text.to_owned()))
+}
+
+/// A gate has acknowledged that its cover is timed; then an older answer comes, of a held one.
+pub fn an_older_answer() -> Seen {
+    let mut memory = Memory::new(stack(), Some(Record::default()), TERMS);
+    let answer = |index, kind| permit::Answer {
+        known: true,
+        index: LogIndex(index),
+        epochs: None,
+        cover: Some(CoverEntry { stack: stack(), epoch: Epoch(1), kind }),
+        remaining: Millis(4_000),
+        terms: None,
+    };
+    let (_, wanted) = memory.take(&answer(9, CoverKind::Timed { since: LogIndex(9) }), START, START);
+    memory.written(wanted?);
+    memory.timed_ack()?;
+    memory.take(&answer(8, CoverKind::Held { since: LogIndex(4) }), START, START);
+    let held = memory.cover().is_some_and(|cover| cover.deadline.is_none());
+    held.then(|| (S1OneWriter, String::from("a gate drops the deadline that it has acknowledged")))
+}
+
+/// Both clocks of a witness jump by a minute.
+pub fn a_clock_that_jumps() -> Seen {
+    let group = Group::new();
+    let mut view = LocalView::new(site(3), (1..=3).map(site).collect(), START);
+    view.restored(&group.state, START);
+    let mut now = START.after(Millis(100));
+    view.tick(&group.state, now);
+    now = now.after(Millis(60_000));
+    view.tick(&group.state, now);
+    let past = view.horizon_is_past(&site(1), now);
+    past.then(|| (S1OneWriter, String::from("a jump of the witness's clock ends a site's lease")))
+}
+
+/// A renewal under a longer D was proposed before the policy was changed, and commits after it.
+pub fn a_longer_grant_that_commits_late() -> Seen {
+    let mut longer = LongerGrant::new();
+    longer.shorten();
+    longer.send();
+    longer.ends_early()
+}
+
+/// The policy's D was made shorter while a longer grant runs; then a witness restarts.
+pub fn a_restart_while_a_longer_grant_runs() -> Seen {
+    let mut longer = LongerGrant::new();
+    longer.send();
+    longer.shorten();
+    longer.view = LocalView::new(site(3), (1..=3).map(site).collect(), START);
+    longer.view.restored(&longer.group.state, START);
+    longer.ends_early()
+}
+
+/// A witness that has just started, and a D that is made shorter.
+struct LongerGrant {
+    group: Group,
+    view: LocalView,
+    terms: GrantTerms,
+}
+
+impl LongerGrant {
+    fn new() -> Self {
+        let group = Group::new();
+        let view = LocalView::new(site(3), (1..=3).map(site).collect(), START);
+        let terms = group.terms();
+        Self { group, view, terms }
+    }
+
+    fn shorten(&mut self) {
+        let mut policy = self.group.state.policy().expect("there is one").clone();
+        policy.revision += 1;
+        policy.timing = Timing::new(Profile::Fast.values()).expect("the profile holds");
+        self.group.commit(Command::SetPolicy(policy));
+    }
+
+    fn send(&mut self) {
+        let request = RenewRequest {
+            site: site(1),
+            incarnation: model::Incarnation(1),
+            number: self.group.number(1).next(),
+            cover_known: LogIndex(0),
+            stopping: vec![],
+            unstopped: vec![],
+            timed_acks: vec![],
+        };
+        let command = Command::Renew { request, terms: self.terms };
+        let entry = Entry { at: model::WallMillis(0), command: command.clone() };
+        let outcome = self.group.commit(command);
+        self.view.applied(self.group.index, &entry, &outcome, &self.group.state, START);
+    }
+
+    fn ends_early(&self) -> Seen {
+        let last = START.after(self.terms.lease_duration);
+        let early = self.view.horizon_is_past(&site(1), last);
+        early.then(|| (S1OneWriter, String::from("the horizon is past before F of the grant is over")))
+    }
+}
+
+/// Timed, held again, and then the acknowledgement of the first change comes.
+pub fn an_acknowledgement_of_an_earlier_entry() -> Seen {
+    let mut group = Group::new();
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Observe });
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Auto });
+    let since = group.index;
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Observe });
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Auto });
+    group.renew(1, vec![TimedAck { stack: stack(), epoch: Epoch(1), since }]);
+    fenced_by_time_without_acknowledgement(group)
+}
+
+/// An abort entry while the gate has not acknowledged that its cover is timed.
+pub fn an_abort_before_the_acknowledgement() -> Seen {
+    let mut group = Group::new();
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Observe });
+    group.commit(Command::SetMode { stack: stack(), mode: Mode::Auto });
+    group.begin(1);
+    group.renew(1, Vec::new());
+    group.elect(1, 1);
+    fenced_by_time_without_acknowledgement(group)
+}
+
+fn fenced_by_time_without_acknowledgement(mut group: Group) -> Seen {
+    group.expire();
+    let text = "time fences a cover that its gate still holds without a deadline";
+    group.is_closed().then(|| (S1OneWriter, text.to_owned()))
+}
+
+/// A gate stood still between the actor's answer and reading it.
+pub fn an_answer_that_is_read_late() -> Seen {
+    let mut memory = Memory::new(stack(), Some(Record::default()), TERMS);
+    let kind = CoverKind::Timed { since: LogIndex(9) };
+    let answer = permit::Answer {
+        known: true,
+        index: LogIndex(9),
+        epochs: None,
+        cover: Some(CoverEntry { stack: stack(), epoch: Epoch(1), kind }),
+        remaining: Millis(4_000),
+        terms: None,
+    };
+    let late = START.after(Millis(10_000));
+    let (_, wanted) = memory.take(&answer, START, late);
+    memory.written(wanted?);
+    let decision = memory.input(Data::Primary, Running::No, false, late).decide();
+    let opens = matches!(decision, Decision::StartPrimary(_));
+    opens.then(|| (S5ClosedByDefault, String::from("a gate opens under a cover that is long over")))
+}
+
+/// The promotion of `dc2` is given up; nobody knows yet what became of it.
+fn given_up() -> Group {
+    let mut group = Group::new();
+    group.begin(1);
+    group.expire();
+    group.report(2, StepKind::Detach, 1, 1, 100);
+    group.elect(2, 1);
+    let cause = model::Cause::PromoteFailed;
+    group.commit(Command::PromoteGivenUp { stack: stack(), epoch: Epoch(2), cause });
+    group
+}
+
+/// A failed promotion, and a leader that gives the stack back.
+pub fn given_back() -> Seen {
+    let mut group = given_up();
+    let terms = group.terms();
+    let incarnation = model::Incarnation(2);
+    group.commit(Command::Register { site: site(1), incarnation, terms });
+    group.elect(1, 2);
+    group.broken.filter(|(invariant, _)| *invariant == S2FenceFirst)
+}
+
+/// The next promotion, after one that may have made its timeline unseen.
+pub fn the_number_after_an_unseen_promotion() -> Seen {
+    let mut group = given_up();
+    let (site, epoch) = (site(3), Epoch(2));
+    group.report(2, StepKind::FenceDatabase, 2, 1, 100);
+    group.report(3, StepKind::Detach, 2, 1, 100);
+    group.commit(Command::Elect { stack: stack(), epoch, site: site.clone() });
+    let view = coordination::desired(&group.state, &site);
+    let told = view.of(&stack()).and_then(|desired| match desired.instruction {
+        Instruction::Run { timeline_highest, .. } => Some(timeline_highest),
+        _ => None,
+    });
+    let again = told?;
+    (again < Timeline(2)).then(|| (S6OneTransition, format!("dc3 is to skip {again}; dc2 may have made 2")))
 }
