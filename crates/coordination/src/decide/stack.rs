@@ -186,7 +186,8 @@ fn hold_election(
     if transition.attempts >= policy.attempts_max {
         return Some(Hold::TooManyFailovers);
     }
-    if let Some(hold) = anti_flap(view, policy, id, stack, &transition.cause, now) {
+    // The epoch is closed: cooldown and redundancy have been weighed before; now it must run again.
+    if let Some(hold) = too_many(view, policy, id, &transition.cause, now) {
         return Some(hold);
     }
     let closed_for = view.since_closed(id, now);
@@ -227,6 +228,18 @@ fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
     after_failover && opened && !failed_for_sure && !stack.streamed_once && !planted!(ConsentNotNeeded)
 }
 
+/// Automatic elections within the window, finished or not.
+fn too_many(view: &LocalView, policy: &Policy, id: &StackId, cause: &Cause, now: Moment) -> Option<Hold> {
+    if *cause == Cause::Operator {
+        return None;
+    }
+    let attempts = view.automatic_within(id, policy.window, now);
+    if attempts >= policy.failovers_max as usize {
+        return Some(Hold::TooManyFailovers);
+    }
+    (planted!(CooldownCountsUnfinished) && attempts > 0).then_some(Hold::Cooldown)
+}
+
 /// Anti-flap and the redundancy rule. A lost site, or a lost database, is always cured.
 fn anti_flap(
     view: &LocalView,
@@ -236,15 +249,8 @@ fn anti_flap(
     cause: &Cause,
     now: Moment,
 ) -> Option<Hold> {
-    if *cause == Cause::Operator {
-        return None;
-    }
-    let attempts = view.automatic_within(id, policy.window, now);
-    if attempts >= policy.failovers_max as usize {
-        return Some(Hold::TooManyFailovers);
-    }
-    if planted!(CooldownCountsUnfinished) && attempts > 0 {
-        return Some(Hold::Cooldown);
+    if let Some(hold) = too_many(view, policy, id, cause, now) {
+        return Some(hold);
     }
     if *cause != Cause::Unhealthy {
         return None;

@@ -275,6 +275,21 @@ fn an_operator_moves_the_stack_by_a_stop_and_an_election() {
     assert_eq!(world.stack().fence.as_ref().map(|f| f.method), Some(model::FenceMethod::Acknowledged));
 }
 
+/// Seed 277 of the simulator: while the primary was being closed its last standby ceased to stream,
+/// and the redundancy rule held the stack closed for ever.
+#[test]
+fn cooldown_and_redundancy_do_not_keep_a_closed_stack_closed() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.until("a failover", |w| w.stack().completed.is_some());
+    let (cause, to) = (Cause::Unhealthy, None);
+    let begin = Command::BeginTransition { stack: chat(), epoch: Epoch(2), cause, to };
+    assert_eq!(world.commit(begin), Outcome::Applied);
+    world.run(Millis(5_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").1, Epoch(3));
+    assert!(!world.stack().is_closed());
+}
+
 /// Seed 224 of the simulator: the stack stood still for ever, with two eligible sites.
 #[test]
 fn a_wished_site_that_cannot_take_over_leaves_the_stack_to_another() {
