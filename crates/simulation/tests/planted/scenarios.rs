@@ -4,16 +4,16 @@
 use crate::group::{Group, START, site, stack};
 use crate::methods::Seen;
 use coordination::invariants::Invariant::{
-    S1OneWriter, S2FenceFirst, S3EpochsGrow, S4NoLostAcknowledgement, S5ClosedByDefault, S6OneTransition,
-    S7AgreedNotGuessed,
+    L1ItEnds, S1OneWriter, S2FenceFirst, S3EpochsGrow, S4NoLostAcknowledgement, S5ClosedByDefault,
+    S6OneTransition, S7AgreedNotGuessed,
 };
 use coordination::lease::LeaseTable;
 use coordination::permit::{self, Data, Decision, Memory, Record, Running};
 use coordination::timing::Profile;
 use coordination::{Command, Entry, LinkRow, LocalView, Outcome, Timing, candidates, decide};
 use model::{
-    CoverEntry, CoverKind, Epoch, GrantTerms, Instruction, LogIndex, Millis, Mode, RenewRequest,
-    RenewalNumber, SiteEpochs, StepKind, TimedAck, Timeline, Verdict,
+    Cover, CoverEntry, CoverKind, Epoch, Grant, GrantTerms, Instruction, LogIndex, Millis, Mode,
+    RegistrationAnswer, RenewRequest, RenewalNumber, SiteEpochs, StepKind, TimedAck, Timeline, Verdict,
 };
 
 /// A leader elects before the fence is proven.
@@ -406,4 +406,120 @@ pub fn the_number_after_an_unseen_promotion() -> Seen {
     });
     let again = told?;
     (again < Timeline(2)).then(|| (S6OneTransition, format!("dc3 is to skip {again}; dc2 may have made 2")))
+}
+
+/// The next answer's list does not name the stack any more.
+pub fn a_list_without_the_stack() -> Seen {
+    let mut lease = LeaseTable::default();
+    let (incarnation, kind) = (model::Incarnation(1), CoverKind::Timed { since: LogIndex(2) });
+    let answer = RegistrationAnswer {
+        index: LogIndex(3),
+        last_number: RenewalNumber(0),
+        terms: TERMS,
+        epochs: Vec::new(),
+        cover: Cover::default(),
+    };
+    lease.register(incarnation, &answer);
+    let entry = CoverEntry { stack: stack(), epoch: Epoch(1), kind };
+    for (index, entries) in [(4, vec![entry]), (5, vec![])] {
+        let (number, index) = (lease.send(START)?.number, LogIndex(index));
+        let cover = Some(Cover { revision: index, entries });
+        let grant = Grant { index, incarnation, number, terms: TERMS, cover_revision: index, cover };
+        lease.take(&grant, START);
+    }
+    let right = lease.valid(&stack(), START);
+    right.map(|_| (S5ClosedByDefault, String::from("a stack may run that no cover names")))
+}
+
+/// A witness that lags installs a snapshot: a renewal that it never applied is in it.
+pub fn a_snapshot_with_a_later_renewal() -> Seen {
+    let mut group = Group::new();
+    let mut view = LocalView::new(site(3), (1..=3).map(site).collect(), START);
+    view.restored(&group.state, START);
+    let renewed = START.after(Millis(5_000));
+    group.renew(1, Vec::new());
+    view.restored(&group.state, renewed);
+    let last = renewed.after(group.terms().lease_duration);
+    let past = view.horizon_is_past(&site(1), last);
+    past.then(|| (S1OneWriter, String::from("the horizon is past before F of the grant is over")))
+}
+
+/// A site renews though the group has begun to fence its stack.
+pub fn a_renewal_after_the_fence_began() -> Seen {
+    let mut group = Group::new();
+    let cause = model::Cause::Unhealthy;
+    group.commit(Command::BeginTransition { stack: stack(), epoch: Epoch(1), cause, to: None });
+    group.commit(Command::FenceBegin { stack: stack(), epoch: Epoch(1) });
+    let Outcome::Renewed { grant, .. } = group.renew(1, Vec::new()) else { return None };
+    let covered = grant.cover.is_some_and(|cover| cover.of(&stack()).is_some());
+    covered.then(|| (S1OneWriter, String::from("a cover goes beyond the horizon of the FenceBegin")))
+}
+
+/// The holder's clock is the slowest that is allowed, the witness's the fastest.
+pub fn the_slowest_holder_and_the_fastest_witness() -> Seen {
+    let mut values = Profile::Wan.values();
+    values.drift_max_ppm = 90_000;
+    let timing = Timing::new(values).expect("nine in a hundred is allowed");
+    let wait = timing.wait(timing.terms());
+    // True time in which the holder's clock counts D + F; what the witness's clock counts then.
+    let span = values.lease_duration.plus(values.fence_deadline).0 * 1_000;
+    let counted = (span * 1_000 / 910) * 1_090 / 1_000;
+    let text = format!("W is {wait}, and the holder acts for {} ms of the witness's clock", counted / 1_000);
+    (wait.0 * 1_000 < counted).then_some((S1OneWriter, text))
+}
+
+/// A leader that has applied what `group` went through, and reaches every witness.
+fn leader(group: &Group) -> LocalView {
+    let sites: Vec<_> = (1..=3).map(site).collect();
+    let mut view = LocalView::new(site(3), sites.clone(), START);
+    view.restored(&group.state, START);
+    view.leading(true, START);
+    for from in &sites {
+        let reached = |to: &model::SiteId| LinkRow {
+            site: to.clone(),
+            witness_age: Some(Millis(0)),
+            actor_age: None,
+            endpoint_age: None,
+        };
+        view.linked(from, &sites.iter().map(reached).collect::<Vec<_>>(), START);
+    }
+    view
+}
+
+/// What this leader proposes after a while in which it applied nothing.
+fn proposed(group: &Group, view: &mut LocalView, wait: Millis) -> Vec<Command> {
+    let mut now = START;
+    while now.elapsed_shortest(START) < wait {
+        now = now.after(Millis(200));
+        view.tick(&group.state, now);
+    }
+    decide(&group.state, view, now)
+}
+
+/// The actor is dead, its witness is well.
+pub fn a_dead_actor_beside_a_living_witness() -> Seen {
+    let group = Group::new();
+    let commands = proposed(&group, &mut leader(&group), Millis(60_000));
+    let expires =
+        commands.iter().any(|c| matches!(c, Command::Expire { site: lost, .. } if *lost == site(1)));
+    (!expires).then(|| (L1ItEnds, String::from("a minute of silence, and nothing expires")))
+}
+
+/// Elected, and its promotion is never reported.
+fn elected() -> Group {
+    let mut group = Group::new();
+    group.begin(1);
+    group.expire();
+    group.report(2, StepKind::Detach, 1, 1, 100);
+    group.elect(2, 1);
+    group
+}
+
+/// A promotion that hangs.
+pub fn a_promotion_that_hangs() -> Seen {
+    let group = elected();
+    let patience = group.state.policy()?.promote_deadline.plus(Millis(1_000));
+    let commands = proposed(&group, &mut leader(&group), patience);
+    let given_up = commands.iter().any(|c| matches!(c, Command::PromoteGivenUp { .. }));
+    (!given_up).then(|| (L1ItEnds, String::from("nobody gives the promotion up")))
 }
