@@ -6,6 +6,10 @@ use crate::view::{Heard, LocalView};
 use alloc::vec::Vec;
 use model::{CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict};
 
+/// A site whose promotion failed is the last choice: only once no other could take over for this
+/// long. Attempts stay bounded, and their pauses grow.
+const FAILED_AGAIN_AFTER: Millis = Millis(30_000);
+
 /// How far a candidate's log reaches, in the order of the state's chain of promotions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reach {
@@ -74,7 +78,15 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
     let (Some(stack), Some(policy)) = (state.stacks().get(id), state.policy()) else {
         return Vec::new();
     };
-    stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now)).collect()
+    let judged = stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now));
+    let mut judged: Vec<Candidate> = judged.collect();
+    let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER;
+    if stack.is_closed() && waited && !judged.iter().any(Candidate::is_eligible) {
+        for candidate in &mut judged {
+            candidate.against.retain(|reason| *reason != Ineligible::PromoteFailed);
+        }
+    }
+    judged
 }
 
 fn judge_one(

@@ -163,7 +163,11 @@ fn elect(
         return None;
     }
     let wish = transition.wish.as_ref().filter(|_| transition.attempts == 0);
-    let wished = wish.and_then(|wish| judged.iter().find(|c| c.site == *wish && c.is_eligible()));
+    let ran_last = stack.active.as_ref().map(|a| &a.site);
+    // A wish costs no rows: another standby that was heard with a longer log goes before it.
+    let longest = judged.iter().filter(|c| Some(&c.site) != ran_last).map(|c| c.reach).max().flatten();
+    let granted = |c: &&Candidate| c.is_eligible() && (Some(&c.site) == ran_last || c.reach >= longest);
+    let wished = wish.and_then(|wish| judged.iter().find(|c| c.site == *wish).filter(granted));
     // A wish that cannot be granted is waited for as a standby is: the epoch is closed, and the
     // stack must run elsewhere rather than nowhere.
     if wish.is_some() && wished.is_none() && view.since_closed(id, now) < policy.elect_wait {

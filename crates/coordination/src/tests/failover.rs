@@ -275,6 +275,20 @@ fn an_operator_moves_the_stack_by_a_stop_and_an_election() {
     assert_eq!(world.stack().fence.as_ref().map(|f| f.method), Some(model::FenceMethod::Acknowledged));
 }
 
+/// Seed 1185 of the simulator: rows that another standby had reported to have were given up.
+#[test]
+fn a_wish_does_not_cost_rows_that_another_standby_has() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(2)).expect("dc2").lsn = Lsn(2_000);
+    let (cause, to) = (Cause::Operator, Some(site(3)));
+    let begin = Command::BeginTransition { stack: chat(), epoch: Epoch(1), cause, to };
+    assert_eq!(world.commit(begin), Outcome::Applied);
+    world.run(Millis(4_000));
+    let (active, epoch) = world.state.active(&chat()).expect("adopted");
+    assert_eq!(epoch, Epoch(2));
+    assert_ne!(*active, site(3));
+}
+
 /// Seed 277 of the simulator: while the primary was being closed its last standby ceased to stream,
 /// and the redundancy rule held the stack closed for ever.
 #[test]
@@ -303,6 +317,23 @@ fn a_wished_site_that_cannot_take_over_leaves_the_stack_to_another() {
     let (active, epoch) = world.state.active(&chat()).expect("adopted");
     assert_eq!(epoch, Epoch(2));
     assert_ne!(*active, site(3));
+    assert!(world.stack().transition.is_none());
+}
+
+/// Seeds 31, 593 and 915 of the simulator: the stack stood still for ever.
+#[test]
+fn the_only_copy_left_is_elected_again_though_its_promotion_failed_once() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.lose(&site(3));
+    let elected = |w: &World| w.state.active(&chat()).is_some_and(|(s, _)| *s == site(2));
+    world.until("the election", elected);
+    let failed = world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
+    assert_eq!(failed, Outcome::Applied);
+    world.run(Millis(20_000));
+    assert!(world.stack().is_closed(), "others are waited for");
+    world.run(Millis(20_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(3)));
     assert!(world.stack().transition.is_none());
 }
 
