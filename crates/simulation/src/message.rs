@@ -109,7 +109,7 @@ pub enum Event {
     Campaign(Site, Time),
     /// A witness has the votes of a majority of this term.
     Won(Site, u64),
-    /// An old leader hears of a newer term.
+    /// The leader of this term hears of a newer one, or of nobody.
     Depose(Site, u64),
     /// A fault of the plan begins or ends.
     Fault(u32, bool),

@@ -208,8 +208,9 @@ fn hold_election(
     }
     let best = candidates::best(judged);
     let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
-    let awaited = judged.iter().any(|c| (c.is_awaited() && Some(&c.site) != ran_last) || missed(c));
-    let waits = awaited && transition.wish.is_none() && closed_for < policy.elect_wait;
+    let silent = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
+    let waits = (silent && transition.wish.is_none() && closed_for < policy.elect_wait)
+        || (judged.iter().any(missed) && view.since_detached(id, now) < policy.elect_wait);
     waits.then_some(Hold::WaitingForStandbys)
 }
 

@@ -66,6 +66,24 @@ fn the_longest_log_of_all_heard_is_waited_for_though_its_lease_had_expired() {
     assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
 }
 
+/// Seed 1017: the fence had been proven long ago, and the longest log was heard a moment before.
+#[test]
+fn a_longer_log_that_was_heard_just_now_is_waited_for_though_the_fence_is_old() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    (1..=3).for_each(|n| world.lose(&site(n)));
+    world.until("the transition", |w| w.stack().is_closed() && w.stack().transition.is_some());
+    world.run(Millis(5_000));
+    let end = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(2_000) });
+    world.report_step(&site(3), StepKind::Detach, Epoch(1), StepOutcome::Done, end);
+    world.register(&site(2), 22);
+    world.turn(true);
+    world.turn(true);
+    world.register(&site(3), 33);
+    world.run(Millis(2_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
+}
+
 #[test]
 fn the_longest_log_is_not_waited_for_for_ever() {
     let mut world = World::automatic();

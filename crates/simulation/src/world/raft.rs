@@ -381,13 +381,15 @@ impl World {
     fn tell_old_leader(&mut self, witness: Site) {
         let heartbeat = self.timing().heartbeat.0 * 1_000;
         let at = self.now + self.dice.below(heartbeat) + 1_000;
-        self.queue.push(at, Event::Depose(witness, self.raft.term));
+        if let Some(term) = self.raft.members[usize::from(witness)].leads {
+            self.queue.push(at, Event::Depose(witness, term));
+        }
     }
 
     /// An old leader hears of the new term; or one without a quorum gives up believing.
     pub(super) fn depose(&mut self, witness: Site, term: u64) {
         let m = usize::from(witness);
-        if !self.runs(witness) || self.raft.members[m].leads.is_none() {
+        if !self.runs(witness) || self.raft.members[m].leads != Some(term) {
             return;
         }
         let newest = self.raft.leader == Some(witness) && term == self.raft.term;
