@@ -89,8 +89,14 @@ struct StackMarks {
     elected: Mark<Epoch>,
     promoted: Mark<Option<Epoch>>,
     completed: Mark<Option<LogIndex>>,
+    detached: Mark<usize>,
     fence: Option<(LogIndex, Horizon)>,
     automatic: BTreeMap<LogIndex, Moment>,
+}
+
+/// Standbys that were heard in the transition under way.
+fn detachments(stack: &Stack) -> usize {
+    stack.transition.as_ref().map_or(0, |transition| transition.detached.len())
 }
 
 impl StackMarks {
@@ -100,6 +106,7 @@ impl StackMarks {
             elected: Mark::new(stack.epoch(), now),
             promoted: Mark::new(stack.promoted().map(|p| p.epoch), now),
             completed: Mark::new(stack.completed, now),
+            detached: Mark::new(detachments(stack), now),
             fence: None,
             automatic: stack.automatic.iter().map(|index| (*index, now)).collect(),
         }
@@ -110,6 +117,7 @@ impl StackMarks {
         self.elected.follow(stack.epoch(), now);
         self.promoted.follow(stack.promoted().map(|p| p.epoch), now);
         self.completed.follow(stack.completed, now);
+        self.detached.follow(detachments(stack), now);
         self.automatic.retain(|index, _| stack.automatic.contains(index));
         for index in &stack.automatic {
             self.automatic.entry(*index).or_insert(now);
@@ -410,6 +418,12 @@ impl LocalView {
     #[must_use]
     pub fn since_promoted(&self, stack: &StackId, now: Moment) -> Millis {
         self.stacks.get(stack).map_or(Millis::ZERO, |m| now.elapsed_shortest(m.promoted.at))
+    }
+
+    /// Time since this witness applied the last detachment of a standby.
+    #[must_use]
+    pub fn since_detached(&self, stack: &StackId, now: Moment) -> Millis {
+        self.stacks.get(stack).map_or(Millis::ZERO, |m| now.elapsed_shortest(m.detached.at))
     }
 
     /// Time since the last completed automatic failover, if one was; from the restart again.
