@@ -1,8 +1,10 @@
 //! What can happen next in a world. Nothing says when: each may happen now, later or never.
 
 use super::rules::{A, B};
+use super::site::Did;
 use super::world::World;
 use coordination::permit::{Decision, Mode, Running};
+use coordination::planted::{Bug, is_on};
 use coordination::reconcile::StackEpochs;
 use coordination::{Command, desired};
 use model::{Instruction, SiteEpochs, Timeline};
@@ -92,7 +94,10 @@ impl World {
     fn site_actions(&self, n: usize, out: &mut Vec<Action>) {
         let site = &self.sites[n];
         let now = site.clock.now;
-        if self.left.sends[n] > 0 && site.lease.incarnation().is_some() {
+        // B's renewals are of interest once it runs the stack, or is to.
+        let of_interest = n == A
+            || self.head.active(&self.names.stack).is_some_and(|(site, _)| *site == self.names.sites[n]);
+        if self.left.sends[n] > 0 && of_interest && site.lease.incarnation().is_some() {
             out.push(Action::Send(n));
         }
         if self.rules.asks {
@@ -153,17 +158,17 @@ impl World {
     fn restart_actions(&self, n: usize, out: &mut Vec<Action>) {
         let site = &self.sites[n];
         let known = &self.head.sites()[&self.names.sites[n]];
-        if self.left.actors > 0 {
-            let refused = known.lease.as_ref().is_some_and(|lease| lease.expired);
-            if refused && site.lease.incarnation().is_some() {
-                out.push(Action::RegisterAnew(n));
-            }
-            if n == A {
+        let refused = known.lease.as_ref().is_some_and(|lease| lease.expired);
+        if self.left.anew > 0 && refused && site.lease.incarnation().is_some() {
+            out.push(Action::RegisterAnew(n));
+        }
+        if self.left.restarts > 0 && n == A {
+            if self.rules.restarts.actor {
                 out.push(Action::RestartActor(n));
             }
-        }
-        if self.left.gates > 0 && n == A {
-            out.push(Action::RestartGate(n));
+            if self.rules.restarts.gate {
+                out.push(Action::RestartGate(n));
+            }
         }
     }
 
@@ -175,7 +180,7 @@ impl World {
                 out.push(Action::Install(n));
             }
         }
-        if self.left.witnesses > 0 {
+        if self.left.restarts > 0 && self.rules.restarts.witness {
             out.push(Action::RestartWitness(n));
         }
         if self.left.jumps > 0 {
@@ -269,7 +274,7 @@ impl World {
                 self.restart(action)
             }
             Action::RestartWitness(n) => {
-                self.left.witnesses -= 1;
+                self.left.restarts -= 1;
                 self.witness_mut(*n).restart();
             }
             Action::Prove(n, place) => return self.prove(*n, *place, false),
@@ -301,22 +306,22 @@ impl World {
         let site = self.site_mut(n);
         let did = site.gate.promote(epoch, site.clock.now);
         self.judge_gate(n, did);
-        did != super::site::Did::Nothing || self.sites[n].gate.decided.is_some()
+        did != Did::Nothing || self.sites[n].gate.decided.is_some()
     }
 
     fn restart(&mut self, action: &Action) {
         let (stack, terms) = (self.names.stack.clone(), self.rules.terms());
         match *action {
             Action::RestartActor(n) => {
-                self.left.actors -= 1;
+                self.left.restarts -= 1;
                 self.site_mut(n).restart_actor();
             }
             Action::RegisterAnew(n) => {
-                self.left.actors -= 1;
+                self.left.anew -= 1;
                 self.site_mut(n).register_anew();
             }
             Action::RestartGate(n) => {
-                self.left.gates -= 1;
+                self.left.restarts -= 1;
                 self.site_mut(n).restart_gate(&stack, terms);
             }
             _ => {}
@@ -359,7 +364,9 @@ impl World {
             _ => model::Epoch::NONE,
         };
         let wanted = StackEpochs { highest: ours.epoch, closed: ours.closed.max(fence) };
-        view.index >= self.sites[n].seen && self.sites[n].stored.max(wanted) != self.sites[n].stored
+        let allowed = is_on(Bug::PermissionFromView) && matches!(ours.instruction, Instruction::Run { .. });
+        allowed
+            || view.index >= self.sites[n].seen && self.sites[n].stored.max(wanted) != self.sites[n].stored
     }
 
     /// What the view says is written down; a fence is ordered at once.
@@ -370,7 +377,7 @@ impl World {
         let site = self.site_mut(n);
         site.seen = view.index;
         site.hear(SiteEpochs {
-            stack: ours.stack,
+            stack: ours.stack.clone(),
             highest: ours.epoch,
             closed: ours.closed,
             timeline_highest: Timeline::default(),
@@ -379,7 +386,13 @@ impl World {
             site.stored = site.stored.max(StackEpochs { highest: epoch, closed: epoch });
             site.gate.relinquish(epoch, now);
         }
-        self.judge_gate(n, super::site::Did::Nothing);
+        let mut did = Did::Nothing;
+        if let Instruction::Run { epoch, .. } = ours.instruction
+            && is_on(Bug::PermissionFromView)
+        {
+            did = site.cover_by_view(&ours.stack, epoch, view.index, now);
+        }
+        self.judge_gate(n, did);
     }
 
     fn acknowledge(&mut self, n: usize) -> bool {

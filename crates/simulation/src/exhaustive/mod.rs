@@ -4,6 +4,8 @@ mod action;
 mod check;
 mod clock;
 mod encode;
+mod hunts;
+pub mod links;
 mod rules;
 mod site;
 mod transition;
@@ -11,6 +13,7 @@ mod witness;
 mod world;
 
 pub use check::{Counterexample, Verdict, check};
+pub use hunts::{HUNTS, hunt};
 pub use rules::{Rules, all};
 
 #[cfg(test)]

@@ -13,12 +13,10 @@ pub const B: usize = 1;
 pub struct Budget {
     /// Renewals that each site sends after the beginning.
     pub sends: [u8; 2],
-    /// Actors that restart or register anew.
-    pub actors: u8,
-    /// Witnesses that restart with what was on disk.
-    pub witnesses: u8,
-    /// Gates that die, with their databases.
-    pub gates: u8,
+    /// Processes that start anew: of those that `restarts` of the rules names.
+    pub restarts: u8,
+    /// Actors that were refused and register as a new run.
+    pub anew: u8,
     /// Messages that arrive twice.
     pub duplicates: u8,
     /// Proposals of a leader that commit later than they were decided.
@@ -50,6 +48,17 @@ pub enum Leaders {
     Anything,
 }
 
+/// Processes that may start anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Restarts {
+    /// A's actor.
+    pub actor: bool,
+    /// A's gate, with its database.
+    pub gate: bool,
+    /// Either witness, with the state that was on its disk.
+    pub witness: bool,
+}
+
 /// One world.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -63,6 +72,8 @@ pub struct Rules {
     pub shorter: u64,
     /// Bounds.
     pub budget: Budget,
+    /// What may start anew.
+    pub restarts: Restarts,
     /// True for a witness that may apply entries later than they are committed.
     pub lags: [bool; 2],
     /// True if a witness may install a snapshot instead.
@@ -121,9 +132,8 @@ const MILD: [Rates; 4] = [BOTH_FAST, BOTH_SLOW, BOTH_SLOW, BOTH_FAST];
 
 const NONE: Budget = Budget {
     sends: [0, 0],
-    actors: 0,
-    witnesses: 0,
-    gates: 0,
+    restarts: 0,
+    anew: 0,
     duplicates: 0,
     late: 0,
     suspended: 0,
@@ -136,136 +146,124 @@ const NONE: Budget = Budget {
     stuck: 0,
 };
 
+const NO_RESTART: Restarts = Restarts { actor: false, gate: false, witness: false };
+const ANY_RESTART: Restarts = Restarts { actor: true, gate: true, witness: true };
+
 /// The worlds, in the order in which they are run.
 #[must_use]
 pub fn all(deep: bool) -> Vec<Rules> {
     let more = u8::from(deep);
-    vec![lease(more), clocks(more), policy(more), covers(more), fences(more), transitions(more), held(more)]
+    vec![
+        lease(more),
+        runs(more),
+        clocks(more),
+        policy(more),
+        covers(more),
+        fences(more),
+        transitions(more),
+        held(more),
+    ]
 }
 
-fn lease(more: u8) -> Rules {
+/// What most worlds have in common.
+fn base(name: &'static str, about: &'static str) -> Rules {
     Rules {
-        name: "L",
-        about: "registration, renewal, horizon, expiry, election: lost, late, twice, out of order",
+        name,
+        about,
         lease: (2, 1),
         shorter: 2,
-        budget: Budget { sends: [2, 1], actors: 1, witnesses: 1, duplicates: 1, late: more, ..NONE },
-        lags: [true, false],
-        snapshots: true,
+        budget: NONE,
+        restarts: NO_RESTART,
+        lags: [false, false],
+        snapshots: false,
         held: false,
         views: false,
         asks: false,
         leaders: Leaders::Elect,
         clocks: vec![WORST],
+    }
+}
+
+fn lease(more: u8) -> Rules {
+    Rules {
+        budget: Budget { sends: [2, 1], restarts: 1, duplicates: 1, late: more, ..NONE },
+        restarts: Restarts { witness: true, ..NO_RESTART },
+        lags: [true, false],
+        snapshots: true,
+        ..base(
+            "L",
+            "renewal, horizon, expiry, election: late, twice, out of order; lag, snapshot, witness restarts",
+        )
+    }
+}
+
+fn runs(more: u8) -> Rules {
+    Rules {
+        budget: Budget { sends: [2 + more, 1], restarts: 1, anew: 1, duplicates: 1, ..NONE },
+        restarts: Restarts { actor: true, gate: true, ..NO_RESTART },
+        ..base(
+            "R",
+            "registration and incarnations: actor and gate start anew, old messages arrive late and twice",
+        )
     }
 }
 
 fn clocks(more: u8) -> Rules {
     Rules {
-        name: "K",
-        about: "the two clocks of a host: drift at its limit, one of them slewed, or suspended",
         lease: (3, 1),
         shorter: 3,
         budget: Budget { sends: [1 + more, 1], suspended: 2, jumps: 1, ..NONE },
-        lags: [false, false],
-        snapshots: false,
-        held: false,
-        views: false,
         asks: true,
-        leaders: Leaders::Elect,
         clocks: vec![WORST, SLEWED, MILD],
+        ..base("K", "two clocks a host: drift at its limit, one slewed, suspended, jumps; answers that wait")
     }
 }
 
 fn policy(more: u8) -> Rules {
     Rules {
-        name: "P",
-        about: "D is made shorter while longer grants run; witnesses restart and forget",
         lease: (4, 1),
-        shorter: 2,
-        budget: Budget { sends: [1 + more, 1], witnesses: 1, policies: 1, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: 1, policies: 1, ..NONE },
+        restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
-        snapshots: false,
-        held: false,
-        views: false,
-        asks: false,
-        leaders: Leaders::Elect,
-        clocks: vec![WORST],
+        ..base("P", "D is made shorter while longer grants run; witnesses start anew and know nothing")
     }
 }
 
 fn covers(more: u8) -> Rules {
     Rules {
-        name: "C",
-        about: "held and timed covers, their acknowledgements, an operator's word",
-        lease: (2, 1),
-        shorter: 2,
-        budget: Budget { sends: [3, 1], gates: 1, actors: more, modes: 3, ..NONE },
-        lags: [false, false],
-        snapshots: false,
+        budget: Budget { sends: [3, 1], restarts: 1, duplicates: more, modes: 3, ..NONE },
+        restarts: Restarts { gate: true, actor: more > 0, ..NO_RESTART },
         held: true,
-        views: false,
-        asks: true,
-        leaders: Leaders::Elect,
-        clocks: vec![WORST],
+        ..base("C", "held and timed covers, their acknowledgements, an operator's word")
     }
 }
 
 fn fences(more: u8) -> Rules {
     Rules {
-        name: "F",
-        about: "FenceBegin with its horizon while the lease goes on; stopping, unstopped, acknowledged",
-        lease: (2, 1),
-        shorter: 2,
-        budget: Budget { sends: [2, 1], witnesses: 1, gates: 1, actors: more, begins: 1, stuck: 1, ..NONE },
+        budget: Budget { sends: [2, 1], restarts: 1, begins: 1, stuck: 1, duplicates: more, ..NONE },
+        restarts: ANY_RESTART,
         lags: [true, false],
         snapshots: true,
-        held: false,
         views: true,
-        asks: false,
         leaders: Leaders::Anything,
-        clocks: vec![WORST],
+        ..base("F", "FenceBegin and its horizon while the lease goes on; stopping, unstopped, acknowledged")
     }
 }
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        name: "T",
-        about: "silence, abort, election, promotion, given up, elected again; late proposals",
-        lease: (2, 1),
-        shorter: 2,
-        budget: Budget {
-            sends: [1 + more, 1],
-            begins: 1,
-            elections: 2,
-            promotes: 2,
-            late: 1,
-            gates: more,
-            ..NONE
-        },
+        budget: Budget { sends: [1 + more, 1], begins: 2, elections: 2, promotes: 1 + more, late: 1, ..NONE },
         lags: [false, true],
-        snapshots: false,
-        held: false,
-        views: false,
-        asks: false,
         leaders: Leaders::Anything,
-        clocks: vec![WORST],
+        ..base("T", "silence, abort, election, promotion, given up, elected again; late proposals")
     }
 }
 
 fn held(more: u8) -> Rules {
     Rules {
-        name: "H",
-        about: "transitions of a stack that is or was held: what an election entry inherits",
-        lease: (2, 1),
-        shorter: 2,
         budget: Budget { sends: [2, 1], begins: 1, elections: 2, modes: 1 + more, ..NONE },
-        lags: [false, false],
-        snapshots: false,
         held: true,
-        views: false,
-        asks: false,
         leaders: Leaders::Anything,
-        clocks: vec![WORST],
+        ..base("H", "transitions of a stack that is or was held: what an election entry inherits")
     }
 }

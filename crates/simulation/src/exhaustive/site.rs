@@ -206,10 +206,9 @@ impl Gate {
         match self.running {
             Running::No => Server::Down,
             Running::Foreign => Server::Foreign,
-            Running::Open(mode) => {
-                let closing = self.closing.is_some();
-                Server::Open { mode, seen_recovery: true, settled: true, closing }
-            }
+            // The postmaster may be gone already: others of its processes are left.
+            Running::Open(_) if self.closing.is_some() => Server::Clearing,
+            Running::Open(mode) => Server::Open { mode, seen_recovery: true, settled: true, closing: false },
         }
     }
 
@@ -363,6 +362,22 @@ impl Site {
         let now = self.clock.now;
         let Some((asked, answer)) = self.answer.take() else { return Did::Nothing };
         let (_, record) = self.gate.memory.take(&answer, asked, now);
+        self.gate.write(record);
+        self.gate.turn(now)
+    }
+
+    /// A view is taken for a permission: a planted bug's step.
+    pub fn cover_by_view(&mut self, stack: &StackId, epoch: Epoch, since: LogIndex, now: Moment) -> Did {
+        let kind = model::CoverKind::Timed { since };
+        let answer = permit::Answer {
+            known: true,
+            index: since,
+            epochs: None,
+            cover: Some(model::CoverEntry { stack: stack.clone(), epoch, kind }),
+            remaining: self.gate.memory.terms().lease_duration,
+            terms: None,
+        };
+        let (_, record) = self.gate.memory.take(&answer, now, now);
         self.gate.write(record);
         self.gate.turn(now)
     }

@@ -6,6 +6,7 @@ use super::site::{self, Did, Reply, Request};
 use super::witness::{Committed, Witness};
 use coordination::invariants::{self, Invariant};
 use coordination::permit::Data;
+use coordination::planted::{Bug, is_on};
 use coordination::state::Site;
 use coordination::timing::{Profile, TimingValues};
 use coordination::{Command, Entry, Outcome, Policy, State, Timing};
@@ -354,12 +355,47 @@ impl World {
                     self.site_mut(n).replies.push(Reply::Registered(incarnation, answer));
                 }
             }
+            Request::Renew(request) if is_on(Bug::LeaderWithoutCommit) => {
+                let entry = Entry { at: WallMillis::default(), command: Command::Renew { request, terms } };
+                let mut own = (*self.witnesses[witness].state).clone();
+                if let Outcome::Renewed { grant, .. } = own.apply(LogIndex(self.index + 1), &entry) {
+                    self.site_mut(n).replies.push(Reply::Renewed(grant));
+                }
+            }
             Request::Renew(request) => {
                 let outcome = self.commit(Command::Renew { request, terms });
                 if let Outcome::Renewed { grant, .. } = outcome {
                     self.site_mut(n).replies.push(Reply::Renewed(grant));
                 }
             }
+        }
+        self.prune(n);
+    }
+
+    /// Messages that can do nothing any more are gone, as lost ones are.
+    fn prune(&mut self, n: usize) {
+        if is_on(Bug::NoIncarnation) || is_on(Bug::AnswersOutOfOrder) {
+            return;
+        }
+        let known = &self.head.sites()[&self.names.sites[n]];
+        let (last, run) = (known.number, known.lease.as_ref().map(|lease| lease.incarnation));
+        let site = &self.sites[n];
+        let useless = |request: &Request| match request {
+            Request::Register(_) => false,
+            Request::Renew(request) => request.number < last || Some(request.incarnation) < run,
+        };
+        let ignored = |reply: &Reply| match reply {
+            Reply::Registered(run, answer) => *run != site.run || answer.index < site.lease.index(),
+            Reply::Renewed(grant) => {
+                Some(grant.incarnation) < site.lease.incarnation() || grant.index < site.lease.index()
+            }
+        };
+        if site.requests.iter().any(useless) || site.replies.iter().any(ignored) {
+            let (requests, replies) = (site.requests.clone(), site.replies.clone());
+            let requests = requests.into_iter().filter(|one| !useless(one)).collect();
+            let replies = replies.into_iter().filter(|one| !ignored(one)).collect();
+            let site = self.site_mut(n);
+            (site.requests, site.replies) = (requests, replies);
         }
     }
 
@@ -369,6 +405,7 @@ impl World {
         let site = self.site_mut(n);
         let reply = if again { site.replies[place].clone() } else { site.replies.remove(place) };
         site.take(&reply, &stack);
+        self.prune(n);
         if !self.rules.asks {
             self.ask(n);
         }
@@ -524,7 +561,7 @@ impl World {
     fn encode_judge(&self, out: &mut Encoder) {
         let left = &self.left;
         out.raw(&left.sends);
-        out.raw(&[left.actors, left.witnesses, left.gates, left.duplicates, left.late, left.suspended]);
+        out.raw(&[left.restarts, left.anew, left.duplicates, left.late, left.suspended]);
         out.raw(&[left.elections, left.policies, left.modes, left.begins, left.promotes]);
         out.raw(&[left.jumps, left.stuck]);
         let judge = &self.judge;

@@ -1,0 +1,110 @@
+//! Which planted bug is looked for in which world.
+
+use super::check::{Verdict, check};
+use super::rules::{Budget, all};
+use coordination::planted::Bug;
+
+/// How much of the world is needed: a smaller one has the same counterexample sooner.
+type Trim = fn(&mut Budget);
+
+/// One renewal of each site, and nothing goes wrong but time and order.
+const fn few(budget: &mut Budget) {
+    budget.sends = [1, 1];
+    quiet(budget);
+}
+
+/// Nothing goes wrong but time and order.
+const fn quiet(budget: &mut Budget) {
+    budget.duplicates = 0;
+    budget.restarts = 0;
+    budget.anew = 0;
+    budget.late = 0;
+    budget.suspended = 0;
+    budget.jumps = 0;
+    budget.stuck = 0;
+    budget.promotes = 0;
+}
+
+/// One process starts anew.
+const fn restarts(budget: &mut Budget) {
+    few(budget);
+    budget.restarts = 1;
+}
+
+/// One process starts anew, and its site renews before and after.
+const fn runs(budget: &mut Budget) {
+    restarts(budget);
+    budget.sends = [2, 1];
+}
+
+const fn suspended(budget: &mut Budget) {
+    few(budget);
+    budget.suspended = 2;
+}
+
+const fn jumps(budget: &mut Budget) {
+    few(budget);
+    budget.jumps = 1;
+}
+
+const fn stuck(budget: &mut Budget) {
+    few(budget);
+    budget.stuck = 1;
+}
+
+const fn promotes(budget: &mut Budget) {
+    few(budget);
+    budget.promotes = 2;
+}
+
+/// Bugs of the lease, the covers, the fences and the transitions, each with the world whose rules
+/// it weakens and what of that world is needed.
+pub const HUNTS: &[(Bug, &str, Trim)] = &[
+    (Bug::LeaseFromArrival, "L", few),
+    (Bug::LeaseFromLastSend, "L", quiet),
+    (Bug::NumberResent, "L", quiet),
+    (Bug::ExpireIgnoresRenewal, "L", few),
+    (Bug::HorizonKeptOverSnapshot, "L", few),
+    (Bug::DriftIgnored, "L", few),
+    (Bug::FactorOnePlusTwoRho, "L", few),
+    (Bug::FenceLeavesEpochOpen, "L", few),
+    (Bug::EpochNotRaised, "L", few),
+    (Bug::DeadlineIgnored, "L", few),
+    (Bug::LeaderWithoutCommit, "L", few),
+    (Bug::NoIncarnation, "R", runs),
+    (Bug::CheckThenAct, "R", restarts),
+    (Bug::OneClock, "K", suspended),
+    (Bug::HorizonKeptOverJump, "K", jumps),
+    (Bug::DeadlineFromArrival, "K", few),
+    (Bug::HorizonOfCurrentPolicy, "P", few),
+    (Bug::LongGrantForgotten, "P", restarts),
+    (Bug::HeldFencedByTime, "C", few),
+    (Bug::TimedBeforeGateKnows, "C", few),
+    (Bug::OldAckCounts, "C", quiet),
+    (Bug::AnswersOutOfOrder, "C", quiet),
+    (Bug::AttestedWhileLeased, "C", few),
+    (Bug::CoverAfterFenceBegin, "F", few),
+    (Bug::FenceWithoutHorizon, "F", few),
+    (Bug::DroppedCoverStays, "F", few),
+    (Bug::StoppingIgnored, "F", few),
+    (Bug::UnstoppedIgnored, "F", stuck),
+    (Bug::RelinquishNotOnDisk, "F", restarts),
+    (Bug::AckBeforeLastProcess, "F", few),
+    (Bug::RecordGoesBack, "F", few),
+    (Bug::PermissionFromView, "F", few),
+    (Bug::ElectUnfenced, "T", few),
+    (Bug::RollbackAfterElection, "T", promotes),
+    (Bug::TwoTransitions, "T", few),
+    (Bug::StepRepeated, "T", promotes),
+    (Bug::TimelineNotCounted, "T", promotes),
+    (Bug::InheritsTimed, "H", few),
+];
+
+/// Looks for one bug in its world; at most `limit` steps are tried.
+#[must_use]
+pub fn hunt(bug: Bug, limit: usize) -> Option<Verdict> {
+    let (_, world, trim) = HUNTS.iter().find(|(one, ..)| *one == bug)?;
+    let mut rules = all(false).into_iter().find(|rules| rules.name == *world)?;
+    trim(&mut rules.budget);
+    Some(check(&rules, Some(bug), Some(limit)))
+}
