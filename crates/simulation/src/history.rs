@@ -77,6 +77,13 @@ pub enum What {
         /// True after a clean shutdown.
         clean: bool,
     },
+    /// A data directory is lost for good.
+    DataLost {
+        /// Of which stack.
+        stack: Stack,
+        /// Where.
+        site: Site,
+    },
     /// The processes of a database that is a primary are stopped, host and all or by a signal.
     Frozen {
         /// Of which stack.

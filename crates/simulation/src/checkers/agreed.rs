@@ -19,6 +19,7 @@ pub(super) struct Detachment {
     pub site: Site,
     pub epoch: Epoch,
     pub position: WalPosition,
+    pub at: Time,
 }
 
 /// One stack.
@@ -36,6 +37,10 @@ pub(super) struct AgreedStack {
     pub detachments: Vec<Detachment>,
     /// Sites that failed a promotion in the last transition, one bit each.
     pub failed: u32,
+    /// Sites that lost their data directory and neither streamed nor opened since, one bit each.
+    pub lost: u32,
+    /// When the current epoch was fenced, if it is (or may be, by an expiry).
+    pub closed: Option<Time>,
 }
 
 impl AgreedStack {
@@ -49,8 +54,18 @@ impl AgreedStack {
         !self.elections.is_empty()
     }
 
+    /// True if some site has, as far as the group knows, what the active one had.
+    pub fn has_heir(&self) -> bool {
+        let standbys = if self.moving { self.streamed } else { self.streaming };
+        let active = self.active().map_or(0, |active| 1 << active.site);
+        (standbys | active) & !self.lost != 0
+    }
+
     fn elect(&mut self, site: Site, epoch: Epoch, at: Time) {
         self.elections.push(Election { epoch, site, at });
+        // After an abort entry standbys stream on, but nothing is agreed about them anew.
+        self.streaming = 0;
+        self.closed = None;
     }
 }
 
@@ -66,6 +81,11 @@ impl Agreed {
     }
 
     pub fn take(&mut self, record: &Record, history: &History) {
+        match record.what {
+            What::DataLost { stack, site } => self.stacks[usize::from(stack)].lost |= 1 << site,
+            What::PrimaryBegan { stack, site, .. } => self.stacks[usize::from(stack)].lost &= !(1 << site),
+            _ => {}
+        }
         if let What::Committed { index } = record.what
             && let Some(committed) = entry(history, index)
             && matches!(committed.outcome, Outcome::Applied)
@@ -103,7 +123,7 @@ impl Agreed {
             }
             Command::Elect { stack, epoch, site } => {
                 if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
-                    stack.elected(site, epoch.next(), at);
+                    stack.elect(site, epoch.next(), at);
                 }
             }
             Command::PromoteGivenUp { stack, .. } => {
@@ -114,11 +134,24 @@ impl Agreed {
                     stack.detachments.clear();
                 }
             }
+            Command::FenceByTime { stack, .. } | Command::Attest { stack, .. } => self.close(stack, at),
+            Command::Step(report)
+                if report.step == StepKind::FenceDatabase && report.outcome == StepOutcome::Done =>
+            {
+                self.close(&report.stack, at);
+            }
+            Command::Expire { site, .. } => {
+                let site = site_of(site);
+                for stack in self.stacks.iter_mut().filter(|s| s.active().map(|a| a.site) == site) {
+                    stack.closed.get_or_insert(at);
+                }
+            }
             Command::SetStreaming { stack, site, streams, .. } => {
                 if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
                     let bit = 1 << site;
                     let on = streams.is_some();
                     stack.streaming = if on { stack.streaming | bit } else { stack.streaming & !bit };
+                    stack.lost &= !(if on { bit } else { 0 });
                 }
             }
             Command::Step(report)
@@ -129,22 +162,21 @@ impl Agreed {
                     (self.stack_mut(&report.stack), site, report.position)
                 {
                     stack.detachments.retain(|d| d.site != site);
-                    stack.detachments.push(Detachment { site, epoch: report.epoch, position });
+                    stack.detachments.push(Detachment { site, epoch: report.epoch, position, at });
                 }
             }
             _ => {}
         }
     }
 
+    fn close(&mut self, stack: &StackId, at: Time) {
+        if let Some(stack) = self.stack_mut(stack) {
+            stack.closed.get_or_insert(at);
+        }
+    }
+
     fn stack_mut(&mut self, name: &StackId) -> Option<&mut AgreedStack> {
         self.stacks.get_mut(usize::from(History::stack_named(name)?))
-    }
-}
-
-impl AgreedStack {
-    /// An election of the open epoch's own site, before any proof, ends the transition.
-    fn elected(&mut self, site: Site, epoch: Epoch, at: Time) {
-        self.elect(site, epoch, at);
     }
 }
 

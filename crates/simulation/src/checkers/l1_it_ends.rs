@@ -2,7 +2,8 @@
 //! replaced within the bound that the policy gives.
 //!
 //! Judged after the last fault is healed: then every process runs and every line is whole, so
-//! that each adopted stack that is not held by a human must acknowledge a row within the bound.
+//! that each adopted stack that is not held by a human must acknowledge a row within the bound,
+//! unless every site that had its rows has lost its data directory.
 //! A run that ends before the bound says nothing.
 
 use super::agreed::Agreed;
@@ -57,7 +58,7 @@ impl Checker for ItEnds {
         let Some(healed) = self.healed else { return };
         let due = healed + self.bound;
         for (stack, (known, acked)) in (0..).zip(agreed.stacks.iter().zip(&self.acked)) {
-            let expected = known.is_adopted() && known.mode.is_some_and(|mode| !mode.holds_cover());
+            let expected = known.has_heir() && known.mode.is_some_and(|mode| !mode.holds_cover());
             let late = acked.map_or(history.ended >= due, |at| at > due);
             if expected && late {
                 let after = (acked.unwrap_or(history.ended) - healed) / SECOND;
@@ -90,6 +91,13 @@ mod tests {
         let mut soon = failover();
         soon.tell(What::Healed).wait(10_000);
         assert_eq!(judge(&mut soon), []);
+    }
+
+    #[test]
+    fn nothing_is_demanded_once_every_copy_is_lost() {
+        let mut story = failover();
+        story.tell(What::DataLost { stack: 0, site: 1 }).tell(What::Healed).wait(900_000);
+        assert_eq!(judge(&mut story), []);
     }
 
     #[test]

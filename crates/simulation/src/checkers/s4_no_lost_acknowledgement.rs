@@ -7,14 +7,16 @@
 //!   at most `max_lag` bytes.
 //! - A standby receives nothing after it has reported the end of its log: where it is promoted,
 //!   its new timeline begins at the very position that it reported.
-//! - What a standby had reported to have, that streamed and whose promotion did not fail, is not
-//!   lost by electing another.
+//! - What a standby had reported to have, that streamed and renewed and whose promotion did not
+//!   fail, is not lost by electing another.
+//!
+//! Not judged where the site elected last has lost its data directory since.
 
 use super::agreed::{Agreed, Detachment, entry};
 use super::lost_writes::Tally;
 use super::s1_one_writer::final_database;
 use super::{Checker, Found};
-use crate::history::{History, Record, SECOND, Setup, Site, Stack, Time, What};
+use crate::history::{History, MILLI, Record, SECOND, Setup, Site, Stack, Time, What};
 use coordination::invariants::Invariant::S4NoLostAcknowledgement;
 use coordination::{Command, Outcome};
 use model::{Epoch, Lsn, StepKind, Timeline};
@@ -59,6 +61,10 @@ struct OneStack {
 /// Judges S4.
 pub(super) struct NoLostAcknowledgement {
     max_lag: u64,
+    /// Who renewed within this is there.
+    fresh: Time,
+    /// `elect.wait`
+    patience: Time,
     stacks: Vec<OneStack>,
     renewed: Vec<Time>,
 }
@@ -67,6 +73,8 @@ impl NoLostAcknowledgement {
     pub(super) fn new(setup: &Setup) -> Self {
         Self {
             max_lag: setup.policy.max_lag_bytes,
+            fresh: setup.policy.timing.values().renew_every.0 * 3 / 2 * MILLI,
+            patience: setup.policy.elect_wait.0 * MILLI,
             stacks: (0..setup.stacks).map(|_| OneStack::default()).collect(),
             renewed: vec![0; usize::from(setup.sites)],
         }
@@ -90,10 +98,16 @@ impl NoLostAcknowledgement {
                     return;
                 }
                 let heard = self.renewed[usize::from(from.site)];
-                let streams = |d: &&Detachment| (known.streamed & !known.failed) >> d.site & 1 == 1;
+                // One that is not there is waited for a moment; after that it must have been there for long.
+                let hasty = known.closed.is_some_and(|closed| record.at < closed + self.patience);
+                let counts = |d: &&Detachment| {
+                    let fresh = record.at <= self.renewed[usize::from(d.site)] + self.fresh;
+                    let streamed = (known.streamed & !known.failed & !known.lost) >> d.site & 1 == 1;
+                    streamed && fresh && (hasty || d.at + self.patience <= record.at)
+                };
                 let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
                 let own = reported.clone().find(|d| d.site == to).map(|d| d.position.lsn);
-                let heard_of = reported.filter(streams).copied().collect();
+                let heard_of = reported.filter(counts).copied().collect();
                 let one = &mut self.stacks[usize::from(stack)];
                 one.changes.push(Change { from: from.site, to, at: record.at, start: None, heard, heard_of });
                 one.due.retain(|(site, ..)| *site != to);
@@ -141,7 +155,9 @@ impl Checker for NoLostAcknowledgement {
 
     fn finish(&mut self, agreed: &Agreed, history: &History, found: &mut Found) {
         for (stack, one) in (0..).zip(&self.stacks) {
-            let active = agreed.stacks[usize::from(stack)].active();
+            let known = &agreed.stacks[usize::from(stack)];
+            let gone = |site: Site| known.lost >> site & 1 == 1;
+            let active = known.active().filter(|active| !gone(active.site));
             let winner = active.and_then(|e| final_database(history, stack, e.site));
             if let Some(winner) = winner {
                 judge(stack, one, &winner.rows, self.max_lag, found);
@@ -267,10 +283,15 @@ mod tests {
 
     #[test]
     fn a_row_that_a_heard_standby_had_is_caught() {
-        let other = moved(2, false, |story| detached(story, 2, 1_800));
-        let found = judge(&other);
+        let present = moved(2, false, |story| {
+            detached(story, 2, 1_800);
+            story.wait(1_000).renew(2, 1, None);
+        });
+        let found = judge(&present);
         assert_eq!(found.len(), 1);
         assert!(found[0].text.contains("dc3 had reported"), "{}", found[0].text);
+        let away = moved(2, false, |story| detached(story, 2, 1_800));
+        assert_eq!(judge(&away), []);
     }
 
     #[test]

@@ -99,7 +99,10 @@ impl Database {
     /// The data directory is lost, with every process.
     pub fn data_lost(&mut self, site: Site, now: Time) {
         self.host_lost(site, now);
-        self.servers[usize::from(site)].disk.present = false;
+        let server = &mut self.servers[usize::from(site)];
+        if std::mem::take(&mut server.disk.present) {
+            server.to_tell = Some(Tell::DataLost);
+        }
         self.mark(usize::from(site));
     }
 

@@ -158,8 +158,10 @@ impl Database {
         let (stack, now) = (self.settings.stack, around.now);
         let name = index(site);
         let server = &mut self.servers[site];
-        if server.to_tell.take() == Some(Tell::Frozen) && server.began {
-            around.history.add(now, What::Frozen { stack, site: name });
+        match server.to_tell.take() {
+            Some(Tell::Frozen) if server.began => around.history.add(now, What::Frozen { stack, site: name }),
+            Some(Tell::DataLost) => around.history.add(now, What::DataLost { stack, site: name }),
+            _ => {}
         }
         if server.is_frozen() && server.timers.gone > now {
             if server.frozen_until > now {

@@ -165,7 +165,7 @@ pub(super) struct Server {
     pub stop: Stop,
     /// PrimaryBegan is told and PrimaryEnded is not.
     pub began: bool,
-    /// The promotion's or start's record is told at the next advance.
+    /// Told at the next advance.
     pub to_tell: Option<Tell>,
     /// Setting as sessions see it.
     pub shown: Option<Site>,
@@ -200,6 +200,7 @@ pub(super) struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tell {
     Frozen,
+    DataLost,
 }
 
 /// When what happens next.
