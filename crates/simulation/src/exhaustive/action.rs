@@ -100,7 +100,7 @@ impl World {
         if self.left.sends[n] > 0 && of_interest && site.lease.incarnation().is_some() {
             out.push(Action::Send(n));
         }
-        if self.rules.asks {
+        if self.rules.asks && n == A {
             out.push(Action::Ask(n));
         }
         if site.answer.is_some() {

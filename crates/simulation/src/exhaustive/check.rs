@@ -7,6 +7,7 @@ use super::world::World;
 use coordination::invariants::Invariant;
 use coordination::planted::{Bug, Planting};
 use stateright::{Checker, HasDiscoveries, Model, Property};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,24 @@ pub struct Counterexample {
     pub steps: Vec<Action>,
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (states, depth, took) = (self.states, self.depth, self.took.as_secs_f32());
+        write!(f, "world {}: {states} states, depth {depth}, {took:.1} s", self.world)?;
+        match &self.broken {
+            None => Ok(()),
+            Some(broken) => write!(f, ", {:?} after {} steps", broken.invariant, broken.steps.len()),
+        }
+    }
+}
+
+impl fmt::Display for Counterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.invariant.statement(), self.how)?;
+        self.steps.iter().enumerate().try_for_each(|(n, step)| writeln!(f, "  {:>2}. {step:?}", n + 1))
+    }
+}
+
 const TAKEN_OVER: &str = "B runs a later epoch";
 
 impl Model for Planted {
@@ -76,7 +95,9 @@ impl Model for Planted {
             Property::always("S1", |_, world| holds(world, Invariant::S1OneWriter)),
             Property::always("S2", |_, world| holds(world, Invariant::S2FenceFirst)),
             Property::always("S3", |_, world| holds(world, Invariant::S3EpochsGrow)),
+            Property::always("S4", |_, world| holds(world, Invariant::S4NoLostAcknowledgement)),
             Property::always("S5", |_, world| holds(world, Invariant::S5ClosedByDefault)),
+            Property::always("S6", |_, world| holds(world, Invariant::S6OneTransition)),
             Property::sometimes(TAKEN_OVER, |_, world: &World| {
                 world.sites[B].gate.open() > Some(model::Epoch(1))
             }),

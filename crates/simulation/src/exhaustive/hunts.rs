@@ -7,14 +7,15 @@ use coordination::planted::Bug;
 /// How much of the world is needed: a smaller one has the same counterexample sooner.
 type Trim = fn(&mut Budget);
 
-/// One renewal of each site, and nothing goes wrong but time and order.
+/// One renewal of A: what counts as fenced is judged at once, without an election.
 const fn few(budget: &mut Budget) {
-    budget.sends = [1, 1];
     quiet(budget);
+    budget.sends = [1, 0];
 }
 
 /// Nothing goes wrong but time and order.
 const fn quiet(budget: &mut Budget) {
+    budget.sends = [2, 0];
     budget.duplicates = 0;
     budget.restarts = 0;
     budget.anew = 0;
@@ -23,6 +24,7 @@ const fn quiet(budget: &mut Budget) {
     budget.jumps = 0;
     budget.stuck = 0;
     budget.promotes = 0;
+    budget.elections = 0;
 }
 
 /// One process starts anew.
@@ -33,8 +35,8 @@ const fn restarts(budget: &mut Budget) {
 
 /// One process starts anew, and its site renews before and after.
 const fn runs(budget: &mut Budget) {
-    restarts(budget);
-    budget.sends = [2, 1];
+    quiet(budget);
+    budget.restarts = 1;
 }
 
 const fn suspended(budget: &mut Budget) {
@@ -52,9 +54,35 @@ const fn stuck(budget: &mut Budget) {
     budget.stuck = 1;
 }
 
+/// Held to timed, with three renewals.
+const fn timed(budget: &mut Budget) {
+    quiet(budget);
+    budget.sends = [3, 0];
+    budget.modes = 1;
+}
+
+/// Timed, held and timed again.
+const fn modes(budget: &mut Budget) {
+    quiet(budget);
+    budget.modes = 2;
+}
+
+/// Elections, and renewals of both sites.
+const fn elections(budget: &mut Budget) {
+    quiet(budget);
+    budget.sends = [1, 1];
+    budget.elections = 2;
+}
+
 const fn promotes(budget: &mut Budget) {
-    few(budget);
+    elections(budget);
     budget.promotes = 2;
+}
+
+/// Two transitions are begun.
+const fn begins(budget: &mut Budget) {
+    quiet(budget);
+    budget.begins = 2;
 }
 
 /// Bugs of the lease, the covers, the fences and the transitions, each with the world whose rules
@@ -68,7 +96,7 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::DriftIgnored, "L", few),
     (Bug::FactorOnePlusTwoRho, "L", few),
     (Bug::FenceLeavesEpochOpen, "L", few),
-    (Bug::EpochNotRaised, "L", few),
+    (Bug::EpochNotRaised, "L", elections),
     (Bug::DeadlineIgnored, "L", few),
     (Bug::LeaderWithoutCommit, "L", few),
     (Bug::NoIncarnation, "R", runs),
@@ -80,24 +108,24 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::LongGrantForgotten, "P", restarts),
     (Bug::HeldFencedByTime, "C", few),
     (Bug::TimedBeforeGateKnows, "C", few),
-    (Bug::OldAckCounts, "C", quiet),
-    (Bug::AnswersOutOfOrder, "C", quiet),
+    (Bug::OldAckCounts, "C", modes),
+    (Bug::AnswersOutOfOrder, "C", timed),
     (Bug::AttestedWhileLeased, "C", few),
-    (Bug::CoverAfterFenceBegin, "F", few),
+    (Bug::CoverAfterFenceBegin, "F", quiet),
     (Bug::FenceWithoutHorizon, "F", few),
-    (Bug::DroppedCoverStays, "F", few),
+    (Bug::DroppedCoverStays, "F", quiet),
     (Bug::StoppingIgnored, "F", few),
     (Bug::UnstoppedIgnored, "F", stuck),
     (Bug::RelinquishNotOnDisk, "F", restarts),
     (Bug::AckBeforeLastProcess, "F", few),
     (Bug::RecordGoesBack, "F", few),
     (Bug::PermissionFromView, "F", few),
-    (Bug::ElectUnfenced, "T", few),
+    (Bug::ElectUnfenced, "T", elections),
     (Bug::RollbackAfterElection, "T", promotes),
-    (Bug::TwoTransitions, "T", few),
+    (Bug::TwoTransitions, "T", begins),
     (Bug::StepRepeated, "T", promotes),
     (Bug::TimelineNotCounted, "T", promotes),
-    (Bug::InheritsTimed, "H", few),
+    (Bug::InheritsTimed, "H", elections),
 ];
 
 /// Looks for one bug in its world; at most `limit` steps are tried.

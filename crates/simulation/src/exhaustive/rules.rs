@@ -186,7 +186,7 @@ fn base(name: &'static str, about: &'static str) -> Rules {
 
 fn lease(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [2, 1], restarts: 1, duplicates: 1, late: more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: 1, late: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         snapshots: true,
@@ -199,7 +199,7 @@ fn lease(more: u8) -> Rules {
 
 fn runs(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [2 + more, 1], restarts: 1, anew: 1, duplicates: 1, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: 1, anew: more, duplicates: 1, ..NONE },
         restarts: Restarts { actor: true, gate: true, ..NO_RESTART },
         ..base(
             "R",
@@ -210,9 +210,7 @@ fn runs(more: u8) -> Rules {
 
 fn clocks(more: u8) -> Rules {
     Rules {
-        lease: (3, 1),
-        shorter: 3,
-        budget: Budget { sends: [1 + more, 1], suspended: 2, jumps: 1, ..NONE },
+        budget: Budget { sends: [1, 1], suspended: 1 + more, jumps: 1, ..NONE },
         asks: true,
         clocks: vec![WORST, SLEWED, MILD],
         ..base("K", "two clocks a host: drift at its limit, one slewed, suspended, jumps; answers that wait")
@@ -221,7 +219,7 @@ fn clocks(more: u8) -> Rules {
 
 fn policy(more: u8) -> Rules {
     Rules {
-        lease: (4, 1),
+        lease: (3, 1),
         budget: Budget { sends: [1 + more, 1], restarts: 1, policies: 1, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
@@ -231,7 +229,7 @@ fn policy(more: u8) -> Rules {
 
 fn covers(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [3, 1], restarts: 1, duplicates: more, modes: 3, ..NONE },
+        budget: Budget { sends: [2 + more, 1], restarts: 1, modes: 2 + more, ..NONE },
         restarts: Restarts { gate: true, actor: more > 0, ..NO_RESTART },
         held: true,
         ..base("C", "held and timed covers, their acknowledgements, an operator's word")
@@ -240,7 +238,7 @@ fn covers(more: u8) -> Rules {
 
 fn fences(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [2, 1], restarts: 1, begins: 1, stuck: 1, duplicates: more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: 1, begins: 1, stuck: more, ..NONE },
         restarts: ANY_RESTART,
         lags: [true, false],
         snapshots: true,
@@ -252,7 +250,7 @@ fn fences(more: u8) -> Rules {
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], begins: 2, elections: 2, promotes: 1 + more, late: 1, ..NONE },
+        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: 1 + more, late: 1, ..NONE },
         lags: [false, true],
         leaders: Leaders::Anything,
         ..base("T", "silence, abort, election, promotion, given up, elected again; late proposals")
@@ -261,7 +259,7 @@ fn transitions(more: u8) -> Rules {
 
 fn held(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [2, 1], begins: 1, elections: 2, modes: 1 + more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], begins: 1, elections: 2, modes: 1 + more, ..NONE },
         held: true,
         leaders: Leaders::Anything,
         ..base("H", "transitions of a stack that is or was held: what an election entry inherits")

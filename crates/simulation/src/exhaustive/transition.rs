@@ -3,6 +3,7 @@
 
 use super::rules::{A, B};
 use super::world::World;
+use coordination::lease::LeaseTable;
 use coordination::state::Stack;
 use coordination::{Command, desired};
 use model::{
@@ -102,7 +103,20 @@ impl World {
             return false;
         }
         self.spend(command);
+        if let Command::Attest { .. } = command {
+            let active = self.head.active(&self.names.stack).map(|(site, _)| site.clone());
+            self.power_off(usize::from(active.as_ref() == Some(&self.names.sites[B])));
+        }
         true
+    }
+
+    /// What an operator attests: the host is off, and what was on its way to it is gone.
+    fn power_off(&mut self, n: usize) {
+        if !self.sites[n].gate.is_primary() {
+            let site = self.site_mut(n);
+            site.lease = LeaseTable::default();
+            site.replies.clear();
+        }
     }
 
     /// What it costs of the bounds.

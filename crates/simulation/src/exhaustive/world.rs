@@ -11,8 +11,9 @@ use coordination::state::Site;
 use coordination::timing::{Profile, TimingValues};
 use coordination::{Command, Entry, Outcome, Policy, State, Timing};
 use model::{
-    Cause, CoverKind, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Millis, Mode, RenewalNumber, SiteId,
-    StackId, StepKind, StepOutcome, StepReport, SystemId, Timeline, WalPosition, WallMillis,
+    Cause, CoverKind, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Millis, Mode, RenewRequest,
+    RenewalNumber, SiteId, StackId, StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline,
+    WalPosition, WallMillis,
 };
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -256,12 +257,16 @@ impl World {
                 self.judge.elected.push(site);
             }
         }
+        if self.head.stacks().contains_key(&stack) {
+            self.judge_fence(after);
+        }
         match (command, outcome) {
             (Command::Renew { request, terms }, Outcome::Renewed { .. }) => {
                 let site = self.number(&request.site);
                 let key = (site, request.incarnation, request.number);
                 let sent = self.judge.sent.get(&key).copied();
-                self.grant(site, sent, *terms, after);
+                let acknowledged = self.acknowledges(site, request, after);
+                self.grant(site, sent, *terms, acknowledged, after);
             }
             (Command::FenceByTime { .. }, _) => self.judge_proof(after, true),
             (Command::Expire { .. }, _) => self.judge_proof(after, false),
@@ -293,6 +298,31 @@ impl World {
         }
     }
 
+    /// True if this renewal says that the gate knows the present cover to be timed.
+    fn acknowledges(&self, site: usize, request: &RenewRequest, after: &State) -> bool {
+        let cover = after.cover_of(&self.names.sites[site]);
+        let entry = cover.of(&self.names.stack);
+        entry.is_some_and(|entry| {
+            let names = |ack: &TimedAck| {
+                ack.epoch == entry.epoch && entry.kind == CoverKind::Timed { since: ack.since }
+            };
+            request.timed_acks.iter().any(names)
+        })
+    }
+
+    /// Fenced means that nothing of it is left.
+    fn judge_fence(&mut self, after: &State) {
+        let stack = &self.names.stack;
+        let (before, now) = (&self.head.stacks()[stack], &after.stacks()[stack]);
+        let Some((site, epoch)) = self.head.active(stack) else { return };
+        let n = self.number(site);
+        let gate = &self.sites[n].gate;
+        if now.closed > before.closed && gate.is_primary() && !gate.stuck {
+            let how = format!("epoch {epoch} counts as fenced while site {site} runs it");
+            self.breaks(Invariant::S2FenceFirst, how);
+        }
+    }
+
     fn judge_promotions(&mut self, after: &State) {
         let promotions = &after.stacks()[&self.names.stack].promotions;
         let Some((last, earlier)) = promotions.split_last() else { return };
@@ -308,12 +338,18 @@ impl World {
     }
 
     /// What this renewal may be taken for, at most.
-    fn grant(&mut self, site: usize, sent: Option<u64>, terms: GrantTerms, after: &State) {
+    fn grant(
+        &mut self,
+        site: usize,
+        sent: Option<u64>,
+        terms: GrantTerms,
+        acknowledged: bool,
+        after: &State,
+    ) {
         let cover = after.cover_of(&self.names.sites[site]);
         let Some(entry) = cover.of(&self.names.stack) else { return };
         let span = terms.lease_duration.plus(terms.fence_deadline).0 / super::clock::SLOW;
         let end = Until::Tick(sent.unwrap_or(0) + span);
-        let acknowledged = after.stacks()[&self.names.stack].cover.is_fenced_by_time();
         let until = &mut self.judge.until[site];
         *until = match (*until, entry.kind, end) {
             (_, CoverKind::Held { .. }, _) => Until::Held,
@@ -406,7 +442,7 @@ impl World {
         let reply = if again { site.replies[place].clone() } else { site.replies.remove(place) };
         site.take(&reply, &stack);
         self.prune(n);
-        if !self.rules.asks {
+        if !self.rules.asks || n == B {
             self.ask(n);
         }
     }
@@ -443,6 +479,8 @@ impl World {
         let (highest, closed) = (judge.highest[n], judge.closed[n]);
         if !elected {
             self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened where it was not elected"));
+        } else if fenced >= epoch {
+            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened after it was fenced"));
         } else if !before {
             self.breaks(
                 Invariant::S2FenceFirst,
