@@ -111,7 +111,7 @@ impl World {
             }
             FaultKind::LoseRecord(stack, site) => self.restart(Process::Gate(stack, site)),
             FaultKind::LoseData(stack, site) => {
-                if begins {
+                if begins && self.has_spare_copies(stack, site) {
                     self.databases[usize::from(stack)].data_lost(site, self.now);
                     self.touch_database(stack);
                 }
@@ -138,6 +138,13 @@ impl World {
             }
             FaultKind::KillLeader => self.kill_leader(begins),
         }
+    }
+
+    /// Two standbys beside this site stream: a disk may be lost, the stack's only copy may not.
+    fn has_spare_copies(&self, stack: u8, site: Site) -> bool {
+        let id = self.stack_name(stack);
+        let known = self.newest_state().stacks().get(id);
+        known.is_some_and(|k| k.streaming.keys().filter(|s| **s != *self.name(site)).count() >= 2)
     }
 
     fn kill_leader(&mut self, begins: bool) {

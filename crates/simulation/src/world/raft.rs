@@ -202,12 +202,23 @@ impl World {
             let stored = |p: &Pending| p.stored.iter().filter(|at| **at <= self.now).count();
             let Some(first) = self.raft.tail.front() else { return };
             if stored(first) < self.majority() {
+                // One on whose answer this counted has died meanwhile.
                 self.unschedule();
+                self.replicate_rest();
                 return;
             }
             self.commit_first(leader);
         }
         self.tell_followers(leader);
+    }
+
+    /// Sends again what is not on its way to a majority.
+    fn replicate_rest(&mut self) {
+        for place in 0..self.raft.tail.len() {
+            if !self.raft.tail[place].scheduled {
+                self.replicate(place);
+            }
+        }
     }
 
     /// Nothing is due any more; when the world changes it is tried again.
@@ -310,11 +321,7 @@ impl World {
         if !self.runs(leader) {
             return;
         }
-        for place in 0..self.raft.tail.len() {
-            if !self.raft.tail[place].scheduled {
-                self.replicate(place);
-            }
-        }
+        self.replicate_rest();
         let committed = self.committed();
         for member in 0..self.sites {
             let behind = self.witnesses[usize::from(member)].state.index().0 < committed;
