@@ -107,7 +107,7 @@ fn log(aloud: bool) -> Option<tracing::subscriber::DefaultGuard> {
 /// For [`in_a_process`], and for who reads.
 pub fn print(report: &Report) {
     let counts = &report.counts;
-    let numbers: [(&str, u64); 14] = [
+    let numbers: [(&str, u64); 17] = [
         ("simulated_ms", report.simulated.as_millis() as u64),
         ("entries", counts.entries),
         ("leaders", counts.leaders),
@@ -117,10 +117,13 @@ pub fn print(report: &Report) {
         ("refused_statuses", counts.refused_statuses),
         ("expiries", counts.expiries),
         ("elections", counts.elections),
-        ("restored", counts.restored),
+        ("restarts", counts.restarts),
+        ("snapshots", counts.snapshots),
+        ("alone_refused", counts.alone_refused),
         ("lapses", counts.lapses),
         ("syncs", report.syncs),
         ("digest", report.digest),
+        ("disks", report.disks),
         ("lines", report.lines.len() as u64),
     ];
     for (name, number) in numbers {
@@ -181,27 +184,28 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 /// What happened, kind by kind.
 pub fn table(by_kind: &BTreeMap<Kind, Vec<Outcome>>) -> String {
     let columns = [
-        "simulated_ms",
-        "entries",
-        "leaders",
-        "grants",
-        "refused_grants",
-        "statuses",
-        "refused_statuses",
-        "expiries",
-        "elections",
-        "restored",
-        "lapses",
+        ("sim s", "simulated_ms"),
+        ("entries", "entries"),
+        ("leaders", "leaders"),
+        ("grants", "grants"),
+        ("status", "statuses"),
+        ("refused", "refused_statuses"),
+        ("alone", "alone_refused"),
+        ("restarts", "restarts"),
+        ("snapshots", "snapshots"),
+        ("expiries", "expiries"),
+        ("elections", "elections"),
+        ("lapses", "lapses"),
     ];
     let mut text = format!("{:<12}{:>6}", "kind", "seeds");
-    for column in columns {
-        text.push_str(&format!("{column:>17}"));
+    for (title, _) in columns {
+        text.push_str(&format!("{title:>10}"));
     }
     for (kind, outcomes) in by_kind {
         text.push_str(&format!("\n{kind:<12}{:>6}", outcomes.len()));
-        for column in columns {
-            let sum: u64 = outcomes.iter().map(|outcome| outcome.number(column)).sum();
-            text.push_str(&format!("{sum:>17}"));
+        for (_, name) in columns {
+            let sum: u64 = outcomes.iter().map(|outcome| outcome.number(name)).sum();
+            text.push_str(&format!("{:>10}", if name.ends_with("_ms") { sum / 1_000 } else { sum }));
         }
     }
     text

@@ -9,6 +9,14 @@ pub fn mix(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Where [`fnv`] begins.
+pub const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: the same in every run and every version.
+pub fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A stream of choices.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);

@@ -1,6 +1,6 @@
 //! A witness's disk: what was synced survives a loss of power, of the rest any sectors may.
 
-use crate::dice::Dice;
+use crate::dice::{Dice, FNV, fnv};
 use consensus::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,6 +92,11 @@ impl Disk {
     /// True once it has failed as [`Disk::fail_after`] says, until its power comes back.
     pub fn has_failed(&self) -> bool {
         self.platter().left == Some(0)
+    }
+
+    /// Digest of what a reader sees.
+    pub fn digest(&self) -> u64 {
+        fnv(FNV, &self.platter().seen)
     }
 
     pub fn syncs(&self) -> u64 {

@@ -2,6 +2,7 @@
 //! granted and callers were told: never from how a part sees itself.
 
 use crate::clocks;
+use crate::dice::{FNV, fnv};
 use consensus::{Applied, Leadership};
 use coordination::{Command, Entry, Outcome, State};
 use model::{
@@ -14,13 +15,6 @@ use std::time::Duration;
 
 /// Lines of the story that are kept for who asks why.
 const LINES_KEPT: usize = 400;
-
-/// FNV-1a: the same in every run and every version.
-fn fnv(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-const FNV: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// What was applied at one index, wherever it was first.
 #[derive(Clone, Debug)]
@@ -43,7 +37,10 @@ pub struct Counts {
     pub refused_statuses: u64,
     pub expiries: u64,
     pub elections: u64,
-    pub restored: u64,
+    pub restarts: u64,
+    pub snapshots: u64,
+    /// Questions to a witness that was cut from all others, and was refused.
+    pub alone_refused: u64,
     pub lapses: u64,
 }
 
@@ -180,7 +177,8 @@ impl Judge {
                 self.tell(&format!("w-{site}"), &format!("applied {index} {:x}", hash & 0xffff));
             }
             Applied::Restored { state } => {
-                self.counts.restored += u64::from(state.index() > LogIndex(0));
+                let before = self.witnesses.entry(site.clone()).or_default().index;
+                self.counts.snapshots += u64::from(before > LogIndex(0));
                 self.tell(&format!("w-{site}"), &format!("restored at {}", state.index()));
                 self.witnesses.entry(site.clone()).or_default().index = state.index();
                 self.same(site, state.index(), None, None, state);
@@ -297,6 +295,7 @@ impl Judge {
     /// A witness's program starts.
     pub fn starts(&mut self, site: &SiteId) {
         self.tell(&format!("w-{site}"), "starts");
+        self.counts.restarts += u64::from(self.witnesses.contains_key(site));
         let seen = self.witnesses.entry(site.clone()).or_default();
         seen.index = LogIndex(0);
         // What it knew it may have to learn again: the others hold it.
@@ -374,18 +373,29 @@ impl Judge {
         }
     }
 
-    /// What a caller asked at `floor` was told: everything acknowledged before is in it.
-    pub fn told(&mut self, at: &SiteId, floor: LogIndex, status: &GroupStatus) {
+    /// What a caller asked at `floor` was told: everything acknowledged before is in it. `alone` if
+    /// the witness reached no other from before the question until after the answer.
+    pub fn told(&mut self, at: &SiteId, floor: LogIndex, alone: bool, status: &GroupStatus) {
         self.counts.statuses += 1;
         self.tell("viewer", &format!("{at} answered with {}", status.index));
-        if !status.stale && status.index < floor {
+        if status.stale {
+            return;
+        }
+        if status.index < floor {
             let how = format!("{at} vouched for index {} after {floor} had been acknowledged", status.index);
             self.violated("linearizable", how);
         }
+        if alone {
+            self.violated(
+                "linearizable",
+                format!("{at} vouched for its state, and reached nobody to confirm it"),
+            );
+        }
     }
 
-    pub fn not_told(&mut self, at: &SiteId, code: &str) {
+    pub fn not_told(&mut self, at: &SiteId, alone: bool, code: &str) {
         self.counts.refused_statuses += 1;
+        self.counts.alone_refused += u64::from(alone);
         self.tell("viewer", &format!("{at} refused: {code}"));
     }
 

@@ -65,8 +65,10 @@ pub struct Report {
     pub counts: Counts,
     pub simulated: Duration,
     pub syncs: u64,
-    /// Of the story and the disks: equal if two runs are.
+    /// Of the story: equal if two runs are.
     pub digest: u64,
+    /// Of what lies on the disks at the end.
+    pub disks: u64,
     pub lines: Vec<String>,
 }
 
@@ -456,6 +458,7 @@ impl World<'_> {
             simulated: self.sim.elapsed(),
             syncs: self.disks.values().map(Disk::syncs).sum(),
             digest: judge.digest(),
+            disks: self.disks.values().fold(0, |sum: u64, disk| sum.rotate_left(1) ^ disk.digest()),
             lines: judge.lines().cloned().collect(),
         }
     }

@@ -1,9 +1,9 @@
 //! Who asks every witness for the status, again and again, and the operator who adopts the stack.
 
 use crate::clocks;
-use crate::group::{Files, stack};
+use crate::group::{Files, stack, witness_host};
 use crate::judge::{Shared, lock};
-use crate::wire::Net;
+use crate::wire::{self, Net};
 use model::{GroupStatus, Millis, Mode, SiteId};
 use rpc::client::{ChannelTiming, Expected, channel_over, within};
 use rpc::identity::Role;
@@ -38,9 +38,10 @@ pub async fn run(setup: Setup, net: Net) {
         let expected = Expected { role: Role::Witness, name: Some(site.to_string()) };
         channel_over(&network, address, &setup.files.identity(role, name), expected, ChannelTiming::default())
     };
+    let hosts: Vec<String> = setup.witnesses.iter().map(|(site, _)| witness_host(site)).collect();
     for witness in &setup.witnesses {
         let client = StatusClient::new(channel(Role::Viewer, "eve", witness));
-        tokio::spawn(ask(client, witness.0.clone(), Arc::clone(&setup.judge)));
+        tokio::spawn(ask(client, witness.0.clone(), hosts.clone(), Arc::clone(&setup.judge)));
     }
     let operators: Vec<_> =
         setup.witnesses.iter().map(|w| OperatorClient::new(channel(Role::Operator, "alice", w))).collect();
@@ -49,16 +50,20 @@ pub async fn run(setup: Setup, net: Net) {
     std::future::pending::<()>().await;
 }
 
-async fn ask(mut client: StatusClient<Channel>, at: SiteId, judge: Shared) {
+async fn ask(mut client: StatusClient<Channel>, at: SiteId, hosts: Vec<String>, judge: Shared) {
+    let me = witness_host(&at);
     loop {
+        let before = wire::alone_since(&me, &hosts);
         let floor = lock(&judge).acknowledged();
+        // Cut by the same cuts before and after.
+        let alone = |before: Option<u64>| before.is_some() && before == wire::alone_since(&me, &hosts);
         match within(PATIENCE, client.get(v1::StatusRequest { stale: false })).await {
             Ok(answer) => {
                 let status: GroupStatus =
                     serde_json::from_str(&answer.into_inner().json).expect("a status is JSON");
-                lock(&judge).told(&at, floor, &status);
+                lock(&judge).told(&at, floor, alone(before), &status);
             }
-            Err(status) => lock(&judge).not_told(&at, &format!("{:?}", status.code())),
+            Err(status) => lock(&judge).not_told(&at, alone(before), &format!("{:?}", status.code())),
         }
         sleep(EVERY).await;
     }

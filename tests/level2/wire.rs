@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use rpc::network::{Accept, Transport, Wire};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
@@ -15,11 +15,14 @@ pub const PORT: u16 = 7_000;
 thread_local! {
     /// From, to, and by how many faults this direction is cut.
     static CUTS: RefCell<BTreeMap<(String, String), u32>> = const { RefCell::new(BTreeMap::new()) };
+    /// Changes of them so far.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Forgets every cut.
 pub fn whole() {
     CUTS.take();
+    CHANGES.set(0);
 }
 
 /// One direction of a link is cut by one more fault, or one less.
@@ -28,11 +31,19 @@ pub fn cut(from: &str, to: &str, more: bool) {
         let count = cuts.entry((from.to_owned(), to.to_owned())).or_default();
         *count = if more { *count + 1 } else { count.saturating_sub(1) };
     });
+    CHANGES.set(CHANGES.get() + 1);
 }
 
 /// True if nothing goes from one to the other.
 pub fn is_cut(from: &str, to: &str) -> bool {
     CUTS.with_borrow(|cuts| cuts.get(&(from.to_owned(), to.to_owned())).is_some_and(|count| *count > 0))
+}
+
+/// If a host and each of the others do not reach each other in one direction at least: a number
+/// that stays the same while no link changes.
+pub fn alone_since(host: &str, all: &[String]) -> Option<u64> {
+    let alone = all.iter().filter(|other| *other != host).all(|o| is_cut(host, o) || is_cut(o, host));
+    alone.then(|| CHANGES.get())
 }
 
 /// One host's end of the network.

@@ -14,6 +14,9 @@ const BANNED: &[(&str, &[&str], &str)] = &[
         &[
             "crates/consensus/",
             "crates/gate/src/link.rs",
+            "crates/ctl/src/change.rs",
+            "crates/simulation/src/exhaustive/check.rs",
+            "crates/simulation/src/tool/",
             "crates/driver-postgres/src/writer.rs",
             "crates/tripoint/src/demo",
             "chaos/",
@@ -21,6 +24,20 @@ const BANNED: &[(&str, &[&str], &str)] = &[
         "rpc::clock::now",
     ),
     ("HashMap", &["chaos/"], "BTreeMap: the same order on every run"),
+    (
+        "Simulated",
+        &[
+            "crates/rpc/src/clock.rs",
+            "crates/consensus/src/surroundings.rs",
+            "crates/consensus/src/start.rs",
+            "crates/simulation/",
+        ],
+        "this host's clocks, network and disk: simulated ones are for tests/level2",
+    ),
+    ("Network::simulated", &["crates/rpc/src/network.rs"], "Network::default: this host's TCP"),
+    ("start_paused", &[], "time that nobody pauses: tokio's test-util is for tests"),
+    ("time::pause", &[], "time that nobody pauses: tokio's test-util is for tests"),
+    ("time::advance", &[], "time that nobody moves: tokio's test-util is for tests"),
     ("todo!(", &[], "build it or report it"),
     ("#[ignore", &[], "a test runs or is not there"),
     (
