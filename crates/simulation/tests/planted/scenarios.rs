@@ -12,8 +12,9 @@ use coordination::permit::{self, Data, Decision, Memory, Record, Running};
 use coordination::timing::Profile;
 use coordination::{Command, Entry, LinkRow, LocalView, Outcome, Timing, candidates, decide};
 use model::{
-    Cover, CoverEntry, CoverKind, Epoch, Grant, GrantTerms, Instruction, LogIndex, Millis, Mode,
-    RegistrationAnswer, RenewRequest, RenewalNumber, SiteEpochs, StepKind, TimedAck, Timeline, Verdict,
+    Cover, CoverEntry, CoverKind, DatabaseReport, Epoch, Grant, GrantTerms, Hold, Ineligible, Instruction,
+    LogIndex, Millis, Mode, RegistrationAnswer, RenewRequest, RenewalNumber, Replica, SiteEpochs, SiteReport,
+    StepKind, SystemId, TimedAck, Timeline, Upstream, Verdict,
 };
 
 /// A leader elects before the fence is proven.
@@ -23,15 +24,6 @@ pub fn unfenced_election() -> Seen {
     group.report(2, StepKind::Detach, 1, 1, 100);
     group.elect(2, 1);
     group.broken.filter(|(invariant, _)| *invariant == S2FenceFirst)
-}
-
-/// Two leaders, one after the other, begin the same transition.
-pub fn two_beginnings() -> Seen {
-    let mut group = Group::new();
-    group.begin(1);
-    let second = group.begin(1);
-    let text = "a transition begins while one runs";
-    (second == Outcome::Applied).then(|| (S6OneTransition, text.to_owned()))
 }
 
 /// An actor reports its promotion twice: the first answer was lost.
@@ -522,4 +514,125 @@ pub fn a_promotion_that_hangs() -> Seen {
     let commands = proposed(&group, &mut leader(&group), patience);
     let given_up = commands.iter().any(|c| matches!(c, Command::PromoteGivenUp { .. }));
     (!given_up).then(|| (L1ItEnds, String::from("nobody gives the promotion up")))
+}
+
+/// The first promotion of a transition failed: the second election is due.
+pub fn the_second_attempt_of_a_transition() -> Seen {
+    let mut group = given_up();
+    group.report(2, StepKind::FenceDatabase, 2, 1, 100);
+    let holds = decide::holds(&group.state, &leader(&group), &stack(), START);
+    let text = "an unfinished failover holds up its own next attempt";
+    holds.contains(&Hold::Cooldown).then(|| (L1ItEnds, text.to_owned()))
+}
+
+/// `dc2` was elected by a failover, took writes, and is lost before anybody streamed from it.
+pub fn lost_before_anybody_streamed() -> Seen {
+    let mut group = elected();
+    group.report(2, StepKind::Promote, 2, 2, 100);
+    group.report(2, StepKind::VerifyWrite, 2, 2, 100);
+    group.commit(Command::Complete { stack: stack(), epoch: Epoch(2) });
+    let (site, incarnation, number) = (site(2), model::Incarnation(1), group.number(2));
+    group.commit(Command::Expire { site, incarnation, number });
+    let cause = model::Cause::Expired;
+    group.commit(Command::BeginTransition { stack: stack(), epoch: Epoch(2), cause, to: None });
+    let holds = decide::holds(&group.state, &leader(&group), &stack(), START);
+    let text = "all that dc2 acknowledged is given up, and nobody is asked";
+    (!holds.contains(&Hold::NeedsConsent)).then(|| (S4NoLostAcknowledgement, text.to_owned()))
+}
+
+/// `dc3` had stopped streaming long before the loss.
+pub fn a_standby_that_did_not_stream() -> Seen {
+    let mut group = Group::new();
+    let (dc3, epoch) = (site(3), Epoch(1));
+    group.commit(Command::SetStreaming { stack: stack(), site: dc3.clone(), epoch, streams: None });
+    group.begin(1);
+    group.expire();
+    group.report(3, StepKind::Detach, 1, 1, 5);
+    let judged = candidates::judge(&group.state, &leader(&group), &stack(), START);
+    let candidate = judged.into_iter().find(|candidate| candidate.site == dc3)?;
+    let barred = candidate.against.contains(&Ineligible::NotStreaming);
+    (!barred).then(|| (S4NoLostAcknowledgement, String::from("what it missed is not bounded by max_lag")))
+}
+
+/// `dc2` streams, far behind.
+pub fn a_standby_beyond_max_lag() -> Seen {
+    let mut group = Group::new();
+    let (dc2, epoch) = (site(2), Epoch(1));
+    group.commit(Command::SetStreaming { stack: stack(), site: dc2.clone(), epoch, streams: None });
+    let mut view = leader(&group);
+    let behind = group.state.policy()?.max_lag_bytes + 1;
+    let mut primary = DatabaseReport { system_id: Some(SystemId(7)), ..DatabaseReport::unknown() };
+    primary.replicas =
+        vec![Replica { name: String::from("dc2"), streaming: true, flushed: None, replayed: None }];
+    let mut standby = DatabaseReport { system_id: Some(SystemId(7)), ..DatabaseReport::unknown() };
+    standby.upstream = Some(Upstream {
+        site: Some(site(1)),
+        streaming: true,
+        timeline: Timeline(1),
+        message_age: Millis(10),
+        lag_bytes: behind,
+    });
+    for (n, database) in [(1, primary), (2, standby)] {
+        view.report(SiteReport { site: site(n), stack: stack(), database, gate: None }, START);
+    }
+    let counts = decide(&group.state, &view, START)
+        .iter()
+        .any(|command| matches!(command, Command::SetStreaming { streams: Some(_), .. }));
+    counts.then(|| (S4NoLostAcknowledgement, format!("{behind} bytes behind counts as streaming")))
+}
+
+/// A gate's memory with this record, and a timed cover for epoch 2 if any.
+fn gate(highest: u64, closed: u64, covered: bool) -> Memory {
+    let record = Record { highest: Epoch(highest), closed: Epoch(closed), cover: None };
+    let mut memory = Memory::new(stack(), Some(record), TERMS);
+    let kind = CoverKind::Timed { since: LogIndex(9) };
+    let cover = covered.then(|| CoverEntry { stack: stack(), epoch: Epoch(2), kind });
+    let answer = permit::Answer {
+        known: true,
+        index: LogIndex(9),
+        epochs: None,
+        cover,
+        remaining: Millis(4_000),
+        terms: None,
+    };
+    if let (_, Some(wanted)) = memory.take(&answer, START, START) {
+        memory.written(wanted);
+    }
+    memory
+}
+
+/// A gate that starts beside a former primary; the group covers nothing.
+pub fn a_former_primary_is_found() -> Seen {
+    let memory = gate(2, 1, false);
+    let decision = memory.input(Data::Primary, Running::No, false, START).decide();
+    let opens = !matches!(decision, Decision::Wait(_));
+    opens.then(|| (S5ClosedByDefault, format!("{decision:?} without a cover")))
+}
+
+/// A gate has relinquished epoch 2; its cover is still valid.
+pub fn a_relinquished_epoch_under_its_cover() -> Seen {
+    let memory = gate(2, 2, true);
+    let decision = memory.input(Data::Primary, Running::No, false, START).decide();
+    let opens = matches!(decision, Decision::StartPrimary(_));
+    opens.then(|| (S3EpochsGrow, String::from("an epoch is opened that is closed on disk")))
+}
+
+/// An order of epoch 1 that was under way for long; the gate has seen epoch 2.
+pub fn an_order_of_an_older_epoch() -> Seen {
+    let memory = gate(2, 1, false);
+    let server = permit::Server::Open {
+        mode: permit::Mode::Standby,
+        seen_recovery: true,
+        settled: true,
+        closing: false,
+    };
+    let input = memory.input(Data::Standby, Running::Open(permit::Mode::Standby), false, START);
+    let obeyed = input.may_obey(permit::Order::Follow(Epoch(1)), server).is_ok();
+    obeyed.then(|| (S3EpochsGrow, String::from("a standby follows the site of an older epoch")))
+}
+
+/// The postmaster is gone; a backend is not.
+pub fn a_backend_outlives_its_postmaster() -> Seen {
+    let way = permit::relinquishment(Epoch(1), permit::Server::Clearing);
+    (way == permit::Way::Done).then(|| (S1OneWriter, String::from("fenced, and a process is left")))
 }
