@@ -121,10 +121,10 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::RecordGoesBack, "F", few),
     (Bug::PermissionFromView, "F", few),
     (Bug::ElectUnfenced, "T", elections),
-    (Bug::RollbackAfterElection, "T", promotes),
+    (Bug::RollbackAfterElection, "G", promotes),
     (Bug::TwoTransitions, "T", begins),
-    (Bug::StepRepeated, "T", promotes),
-    (Bug::TimelineNotCounted, "T", promotes),
+    (Bug::StepRepeated, "G", promotes),
+    (Bug::TimelineNotCounted, "G", promotes),
     (Bug::InheritsTimed, "H", elections),
 ];
 

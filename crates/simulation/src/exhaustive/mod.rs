@@ -10,6 +10,7 @@
 //! | part | what it is |
 //! | --- | --- |
 //! | `world`, `site`, `witness`, `clock` | the state of a world |
+//! | `judge` | what must never be |
 //! | `action`, `transition` | what can happen next, and what may be proposed |
 //! | `encode` | which worlds are the same: those with one future |
 //! | `rules` | the worlds, rule by rule, and their bounds |
@@ -30,6 +31,7 @@ mod check;
 mod clock;
 mod encode;
 mod hunts;
+mod judge;
 pub mod links;
 mod rules;
 mod site;
@@ -67,9 +69,14 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs every part to its end; `deep` has wider bounds and takes far longer. Each line is handed to
-/// `say` as soon as it is known.
-pub fn run(deep: bool, mut say: impl FnMut(&str)) -> Report {
+/// Runs every part to its end; `deep` has wider bounds and takes far longer.
+#[must_use]
+pub fn run(deep: bool) -> Report {
+    run_and_say(deep, |_| {})
+}
+
+/// The same; each line is handed to `say` as soon as it is known.
+pub fn run_and_say(deep: bool, mut say: impl FnMut(&str)) -> Report {
     let mut report = Report { lines: Vec::new(), broken: Vec::new() };
     let begun = Instant::now();
     let (table, differences) = links::tables();

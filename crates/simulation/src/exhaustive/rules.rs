@@ -80,6 +80,8 @@ pub struct Rules {
     pub snapshots: bool,
     /// True if the stack is held at the beginning.
     pub held: bool,
+    /// True if A has not renewed since the stack was adopted.
+    pub fresh: bool,
     /// True if views and acknowledgements are part of it.
     pub views: bool,
     /// True if a gate asks when it likes; otherwise each answer reaches it at once.
@@ -161,6 +163,7 @@ pub fn all(deep: bool) -> Vec<Rules> {
         covers(more),
         fences(more),
         transitions(more),
+        promotions(more),
         held(more),
     ]
 }
@@ -177,6 +180,7 @@ fn base(name: &'static str, about: &'static str) -> Rules {
         lags: [false, false],
         snapshots: false,
         held: false,
+        fresh: false,
         views: false,
         asks: false,
         leaders: Leaders::Elect,
@@ -232,6 +236,7 @@ fn covers(more: u8) -> Rules {
         budget: Budget { sends: [2 + more, 1], restarts: 1, modes: 2 + more, ..NONE },
         restarts: Restarts { gate: true, actor: more > 0, ..NO_RESTART },
         held: true,
+        fresh: true,
         ..base("C", "held and timed covers, their acknowledgements, an operator's word")
     }
 }
@@ -239,9 +244,9 @@ fn covers(more: u8) -> Rules {
 fn fences(more: u8) -> Rules {
     Rules {
         budget: Budget { sends: [1 + more, 1], restarts: 1, begins: 1, stuck: more, ..NONE },
-        restarts: ANY_RESTART,
+        restarts: if more > 0 { ANY_RESTART } else { Restarts { gate: true, ..NO_RESTART } },
         lags: [true, false],
-        snapshots: true,
+        snapshots: more > 0,
         views: true,
         leaders: Leaders::Anything,
         ..base("F", "FenceBegin and its horizon while the lease goes on; stopping, unstopped, acknowledged")
@@ -250,10 +255,18 @@ fn fences(more: u8) -> Rules {
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: 1 + more, late: 1, ..NONE },
+        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: more, late: 1, ..NONE },
         lags: [false, true],
         leaders: Leaders::Anything,
-        ..base("T", "silence, abort, election, promotion, given up, elected again; late proposals")
+        ..base("T", "silence, abort, fence, election, elected again; proposals that commit late")
+    }
+}
+
+fn promotions(more: u8) -> Rules {
+    Rules {
+        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: 1 + more, ..NONE },
+        leaders: Leaders::Anything,
+        ..base("G", "a promotion is reported, fails, is given up; the stack is elected elsewhere")
     }
 }
 

@@ -8,8 +8,6 @@ fn every_world_is_clean() {
         if only.as_ref().is_some_and(|only| only != rules.name) {
             continue;
         }
-        let mut rules = rules;
-        tune(&mut rules);
         let verdict = check(&rules, None, Some(limit));
         println!("{}: {} states, depth {}, {:?}", verdict.world, verdict.states, verdict.depth, verdict.took);
         if let Some(broken) = &verdict.broken {
@@ -48,32 +46,4 @@ fn every_planted_bug_is_caught() {
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
-}
-
-fn tune(rules: &mut Rules) {
-    let Ok(text) = std::env::var("BUDGET") else { return };
-    for part in text.split(';') {
-        let (name, value) = part.split_once('=').expect("name=value");
-        let n = |v: &str| v.parse::<u8>().expect("a number");
-        let b = &mut rules.budget;
-        match name {
-            "sends" => b.sends = [n(&value[..1]), n(&value[2..3])],
-            "restarts" => b.restarts = n(value),
-            "anew" => b.anew = n(value),
-            "dup" => b.duplicates = n(value),
-            "late" => b.late = n(value),
-            "susp" => b.suspended = n(value),
-            "jumps" => b.jumps = n(value),
-            "el" => b.elections = n(value),
-            "modes" => b.modes = n(value),
-            "begins" => b.begins = n(value),
-            "promotes" => b.promotes = n(value),
-            "stuck" => b.stuck = n(value),
-            "asks" => rules.asks = n(value) > 0,
-            "lag" => rules.lags = [n(value) > 0, false],
-            "snap" => rules.snapshots = n(value) > 0,
-            "views" => rules.views = n(value) > 0,
-            _ => panic!("{name}"),
-        }
-    }
 }

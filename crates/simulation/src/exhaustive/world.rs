@@ -1,19 +1,17 @@
 //! The state of a world: a log, two sites, two witnesses, messages, and a judge who sees everything.
 
 use super::encode::Encoder;
+use super::judge::{Judge, Until};
 use super::rules::{A, B, Budget, Leaders, Rules};
-use super::site::{self, Did, Reply, Request};
+use super::site::{self, Reply, Request};
 use super::witness::{Committed, Witness};
-use coordination::invariants::{self, Invariant};
 use coordination::permit::Data;
 use coordination::planted::{Bug, is_on};
-use coordination::state::Site;
 use coordination::timing::{Profile, TimingValues};
 use coordination::{Command, Entry, Outcome, Policy, State, Timing};
 use model::{
-    Cause, CoverKind, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Millis, Mode, RenewRequest,
-    RenewalNumber, SiteId, StackId, StepKind, StepOutcome, StepReport, SystemId, TimedAck, Timeline,
-    WalPosition, WallMillis,
+    Cause, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Millis, Mode, SiteId, StackId, StepKind,
+    StepOutcome, StepReport, SystemId, Timeline, WalPosition, WallMillis,
 };
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -33,32 +31,6 @@ impl Default for Names {
         let site = |name| SiteId::new(name).expect("a name of this file is valid");
         Self { sites: [site("a"), site("b")], stack: StackId::new("s").expect("so is this one") }
     }
-}
-
-/// Until when a site may run the stack, by what was granted: on the slowest clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// In ticks.
-    Tick(u64),
-    /// A held cover was granted.
-    Held,
-}
-
-/// What only the judge sees.
-#[derive(Clone, Debug)]
-pub struct Judge {
-    /// Site of each epoch, from epoch 1 on.
-    pub elected: Vec<usize>,
-    /// Highest epoch that each site has written down or opened.
-    pub highest: [Epoch; 2],
-    /// Highest epoch that each site has closed.
-    pub closed: [Epoch; 2],
-    /// Until when each may run, at most.
-    pub until: [Until; 2],
-    /// Tick of the first send of each number.
-    pub sent: BTreeMap<(usize, Incarnation, RenewalNumber), u64>,
-    /// What broke, and how.
-    pub broken: Option<(Invariant, String)>,
 }
 
 /// A world.
@@ -157,14 +129,19 @@ impl World {
             self.site_mut(n).requests.push(Request::Register(Incarnation(n as u64 + 1)));
             self.exchange(n);
         }
+        if self.rules.fresh {
+            self.send(A);
+            self.exchange(A);
+            self.judge.until[A] = Until::Held;
+        }
         let (site, stack) = (names.sites[A].clone(), names.stack.clone());
         self.must(Command::Adopt { stack, site, system_id: SystemId(7), timeline: Timeline(1) });
         if !self.rules.held {
             self.must(Command::SetMode { stack: names.stack.clone(), mode: Mode::Auto });
         }
         // The second renewal acknowledges what the first one's answer said.
-        for n in [A, A, B] {
-            self.first_send(n);
+        for n in if self.rules.fresh { vec![B] } else { vec![A, A, B] } {
+            self.send(n);
             self.exchange(n);
         }
         self.must(Command::SetStreaming {
@@ -177,10 +154,6 @@ impl World {
             self.witness_mut(n).catch_up();
         }
         self.judge.sent.clear();
-    }
-
-    fn first_send(&mut self, n: usize) {
-        self.send(n);
     }
 
     /// Everything under way between a site and the group arrives at once.
@@ -210,13 +183,8 @@ impl World {
     }
 
     /// The number of a site.
-    fn number(&self, site: &SiteId) -> usize {
+    pub(super) fn number(&self, site: &SiteId) -> usize {
         usize::from(*site == self.names.sites[B])
-    }
-
-    /// Notes the first thing that breaks.
-    pub fn breaks(&mut self, invariant: Invariant, how: String) {
-        self.judge.broken.get_or_insert((invariant, how));
     }
 
     /// An entry is committed: everybody will apply it.
@@ -242,127 +210,6 @@ impl World {
             }
         }
         outcome
-    }
-
-    fn judge_commit(&mut self, command: &Command, outcome: &Outcome, after: &State) {
-        let mut found = invariants::violations(after);
-        found.extend(invariants::violations_between(&self.head, after));
-        if let Some(violation) = found.first() {
-            self.breaks(violation.invariant, format!("the state: {violation}"));
-        }
-        let stack = self.names.stack.clone();
-        if let Some((site, epoch)) = after.active(&stack) {
-            let site = self.number(site);
-            if epoch.0 as usize > self.judge.elected.len() {
-                self.judge.elected.push(site);
-            }
-        }
-        if self.head.stacks().contains_key(&stack) {
-            self.judge_fence(after);
-        }
-        match (command, outcome) {
-            (Command::Renew { request, terms }, Outcome::Renewed { .. }) => {
-                let site = self.number(&request.site);
-                let key = (site, request.incarnation, request.number);
-                let sent = self.judge.sent.get(&key).copied();
-                let acknowledged = self.acknowledges(site, request, after);
-                self.grant(site, sent, *terms, acknowledged, after);
-            }
-            (Command::FenceByTime { .. }, _) => self.judge_proof(after, true),
-            (Command::Expire { .. }, _) => self.judge_proof(after, false),
-            (Command::BeginTransition { .. }, _) if self.head.stacks()[&stack].transition.is_some() => {
-                self.breaks(Invariant::S6OneTransition, "a transition began within another".to_owned());
-            }
-            (Command::Elect { epoch, .. }, _)
-                if after.active(&stack).is_none_or(|(_, now)| now <= *epoch) =>
-            {
-                self.breaks(
-                    Invariant::S3EpochsGrow,
-                    format!("an election entry did not raise epoch {epoch}"),
-                );
-            }
-            (Command::Step(_), _) => self.judge_promotions(after),
-            _ => {}
-        }
-    }
-
-    /// What a site says of what is left bars a proof by time.
-    fn judge_proof(&mut self, after: &State, stopping_bars: bool) {
-        let stack = &self.names.stack;
-        let fenced = after.stacks()[stack].closed > self.head.stacks()[stack].closed;
-        let site = self.head.active(stack).and_then(|(site, _)| self.head.sites().get(site));
-        let left = |s: &Site| s.unstopped.contains(stack) || (stopping_bars && s.stopping.contains(stack));
-        if fenced && site.is_some_and(left) {
-            let how = "time proved a fence though the site says that something is left";
-            self.breaks(Invariant::S2FenceFirst, how.to_owned());
-        }
-    }
-
-    /// True if this renewal says that the gate knows the present cover to be timed.
-    fn acknowledges(&self, site: usize, request: &RenewRequest, after: &State) -> bool {
-        let cover = after.cover_of(&self.names.sites[site]);
-        let entry = cover.of(&self.names.stack);
-        entry.is_some_and(|entry| {
-            let names = |ack: &TimedAck| {
-                ack.epoch == entry.epoch && entry.kind == CoverKind::Timed { since: ack.since }
-            };
-            request.timed_acks.iter().any(names)
-        })
-    }
-
-    /// Fenced means that nothing of it is left.
-    fn judge_fence(&mut self, after: &State) {
-        let stack = &self.names.stack;
-        let (before, now) = (&self.head.stacks()[stack], &after.stacks()[stack]);
-        let Some((site, epoch)) = self.head.active(stack) else { return };
-        let n = self.number(site);
-        let gate = &self.sites[n].gate;
-        if now.closed > before.closed && gate.is_primary() && !gate.stuck {
-            let how = format!("epoch {epoch} counts as fenced while site {site} runs it");
-            self.breaks(Invariant::S2FenceFirst, how);
-        }
-    }
-
-    fn judge_promotions(&mut self, after: &State) {
-        let promotions = &after.stacks()[&self.names.stack].promotions;
-        let Some((last, earlier)) = promotions.split_last() else { return };
-        let twice = earlier.iter().any(|one| one.epoch == last.epoch);
-        let same = earlier.iter().any(|one| one.timeline == last.timeline && one.site != last.site);
-        if twice {
-            self.breaks(Invariant::S6OneTransition, "one promotion was counted twice".to_owned());
-        }
-        if same {
-            let how = "two sites were promoted to one timeline".to_owned();
-            self.breaks(Invariant::S4NoLostAcknowledgement, how);
-        }
-    }
-
-    /// What this renewal may be taken for, at most.
-    fn grant(
-        &mut self,
-        site: usize,
-        sent: Option<u64>,
-        terms: GrantTerms,
-        acknowledged: bool,
-        after: &State,
-    ) {
-        let cover = after.cover_of(&self.names.sites[site]);
-        let Some(entry) = cover.of(&self.names.stack) else { return };
-        let span = terms.lease_duration.plus(terms.fence_deadline).0 / super::clock::SLOW;
-        let end = Until::Tick(sent.unwrap_or(0) + span);
-        let until = &mut self.judge.until[site];
-        *until = match (*until, entry.kind, end) {
-            (_, CoverKind::Held { .. }, _) => Until::Held,
-            (Until::Held, _, end) => {
-                if acknowledged {
-                    end
-                } else {
-                    Until::Held
-                }
-            }
-            (Until::Tick(known), _, Until::Tick(new)) => Until::Tick(known.max(new)),
-            (known, ..) => known,
-        };
     }
 
     /// A site sends a renewal.
@@ -454,59 +301,6 @@ impl World {
         self.judge_gate(n, did);
     }
 
-    /// The gate's step is judged.
-    pub fn judge_gate(&mut self, n: usize, did: Did) {
-        if let Did::Opened(epoch) = did {
-            self.judge_opening(n, epoch);
-        }
-        let Some(record) = self.sites[n].gate.disk else { return };
-        if record.closed < self.judge.closed[n] {
-            let how = format!("the record of site {} went back", self.names.sites[n]);
-            self.breaks(Invariant::S3EpochsGrow, how);
-        }
-        let judge = &mut self.judge;
-        judge.highest[n] = judge.highest[n].max(record.highest);
-        judge.closed[n] = judge.closed[n].max(record.closed);
-        self.judge_writers();
-    }
-
-    fn judge_opening(&mut self, n: usize, epoch: Epoch) {
-        let fenced = self.head.stacks()[&self.names.stack].closed;
-        let judge = &self.judge;
-        let ours = |e: u64| judge.elected.get(e as usize - 1) == Some(&n);
-        let elected = epoch > Epoch::NONE && ours(epoch.0);
-        let before = (1..epoch.0).all(|e| ours(e) || fenced >= Epoch(e));
-        let (highest, closed) = (judge.highest[n], judge.closed[n]);
-        if !elected {
-            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened where it was not elected"));
-        } else if fenced >= epoch {
-            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened after it was fenced"));
-        } else if !before {
-            self.breaks(
-                Invariant::S2FenceFirst,
-                format!("epoch {epoch} opened before an earlier one was fenced"),
-            );
-        }
-        if epoch < highest || epoch <= closed {
-            self.breaks(
-                Invariant::S3EpochsGrow,
-                format!("epoch {epoch} opened after {highest} was seen and {closed} closed"),
-            );
-        }
-        self.judge.highest[n] = highest.max(epoch);
-    }
-
-    fn judge_writers(&mut self) {
-        // Who can't end its processes has said so; what may follow is judged by what it said.
-        if self.sites.iter().all(|site| site.gate.is_primary() && !site.gate.stuck) {
-            let open = [A, B].map(|n| self.sites[n].gate.open().unwrap_or_default());
-            self.breaks(
-                Invariant::S1OneWriter,
-                format!("A runs epoch {}, B runs epoch {}", open[A], open[B]),
-            );
-        }
-    }
-
     /// One tick passes for everybody; who must have closed before its end has.
     pub fn pass(&mut self, suspended: Option<usize>) {
         self.tick += 1;
@@ -523,15 +317,6 @@ impl World {
         }
         let oldest = self.tick.saturating_sub(self.rules.lease.0 + self.rules.lease.1 + 1);
         self.judge.sent.retain(|_, sent| *sent >= oldest);
-    }
-
-    fn judge_silence(&mut self, n: usize) {
-        let over = matches!(self.judge.until[n], Until::Tick(until) if self.tick > until);
-        if over && self.sites[n].gate.is_primary() && !self.sites[n].gate.stuck {
-            let how =
-                format!("site {} runs the stack longer than anything it was granted", self.names.sites[n]);
-            self.breaks(Invariant::S5ClosedByDefault, how);
-        }
     }
 
     /// The epoch is closed: a transition, its detachment and an election entry in one step.
