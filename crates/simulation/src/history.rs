@@ -186,6 +186,20 @@ pub enum What {
         /// Its place in [`History::entries`].
         index: LogIndex,
     },
+    /// A gate's process began.
+    GateBegan {
+        /// Of which stack.
+        stack: Stack,
+        /// Where.
+        site: Site,
+    },
+    /// A gate's process ended.
+    GateEnded {
+        /// Of which stack.
+        stack: Stack,
+        /// Where.
+        site: Site,
+    },
     /// A witness began to lead.
     Leads {
         /// Which.

@@ -209,7 +209,8 @@ fn hold_election(
     let best = candidates::best(judged);
     let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
     let silent = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
-    let waits = (silent && transition.wish.is_none() && closed_for < policy.elect_wait)
+    // A wish waits, too: nobody knows yet whether another standby has the longer log.
+    let waits = (silent && closed_for < policy.elect_wait)
         || (judged.iter().any(missed) && view.since_detached(id, now) < policy.elect_wait);
     waits.then_some(Hold::WaitingForStandbys)
 }

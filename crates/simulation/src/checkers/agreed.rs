@@ -3,7 +3,7 @@
 
 use crate::history::{Committed, History, Record, Setup, Site, Time, What};
 use coordination::{Command, Outcome};
-use model::{Epoch, Mode, SiteId, StackId, StepKind, StepOutcome, WalPosition};
+use model::{Cause, Epoch, Mode, SiteId, StackId, StepKind, StepOutcome, WalPosition};
 
 /// A site elected for an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,14 @@ pub(super) struct AgreedStack {
     pub failed: u32,
     /// Sites that lost their data directory and neither streamed nor opened since, one bit each.
     pub lost: u32,
+    /// Somebody streamed from the site that was elected last.
+    pub streamed_from: bool,
     /// When the current epoch was fenced, if it is (or may be, by an expiry).
     pub closed: Option<Time>,
+    /// The last transition was begun by an operator.
+    operator: bool,
+    /// The promotion of the current epoch was reported, and nobody streamed from it yet.
+    alone: bool,
 }
 
 impl AgreedStack {
@@ -56,16 +62,29 @@ impl AgreedStack {
 
     /// True if some site has, as far as the group knows, what the active one had.
     pub fn has_heir(&self) -> bool {
+        // What the lost site acknowledged is nowhere else: that waits for a human's consent.
+        if self.closed.is_some() && self.elections.len() > 1 && !self.streamed_from {
+            return false;
+        }
         let standbys = if self.moving { self.streamed } else { self.streaming };
         let active = self.active().map_or(0, |active| 1 << active.site);
         (standbys | active) & !self.lost != 0
+    }
+
+    /// True if the group holds for a human's consent (design, section 7): the site that a failover
+    /// elected was open, nobody ever streamed from it, and it can't come back by itself.
+    pub fn waits_for_consent(&self) -> bool {
+        let away = self.active().is_some_and(|a| (self.failed | self.lost) >> a.site & 1 == 1);
+        self.closed.is_some() && self.alone && !self.operator && away
     }
 
     fn elect(&mut self, site: Site, epoch: Epoch, at: Time) {
         self.elections.push(Election { epoch, site, at });
         // After an abort entry standbys stream on, but nothing is agreed about them anew.
         self.streaming = 0;
+        self.streamed_from = false;
         self.closed = None;
+        self.alone = false;
     }
 }
 
@@ -108,9 +127,10 @@ impl Agreed {
                     stack.mode = Some(*mode);
                 }
             }
-            Command::BeginTransition { stack, .. } => {
+            Command::BeginTransition { stack, cause, .. } => {
                 if let Some(stack) = self.stack_mut(stack) {
                     stack.moving = true;
+                    stack.operator = *cause == Cause::Operator;
                     stack.streamed = stack.streaming;
                     stack.detachments.clear();
                     stack.failed = 0;
@@ -140,6 +160,13 @@ impl Agreed {
             {
                 self.close(&report.stack, at);
             }
+            Command::Step(report)
+                if report.step == StepKind::Promote && report.outcome == StepOutcome::Done =>
+            {
+                if let Some(stack) = self.stack_mut(&report.stack) {
+                    stack.alone = true;
+                }
+            }
             Command::Expire { site, .. } => {
                 let site = site_of(site);
                 for stack in self.stacks.iter_mut().filter(|s| s.active().map(|a| a.site) == site) {
@@ -150,8 +177,10 @@ impl Agreed {
                 if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
                     let bit = 1 << site;
                     let on = streams.is_some();
+                    stack.alone &= !on;
                     stack.streaming = if on { stack.streaming | bit } else { stack.streaming & !bit };
                     stack.lost &= !(if on { bit } else { 0 });
+                    stack.streamed_from |= on;
                 }
             }
             Command::Step(report)

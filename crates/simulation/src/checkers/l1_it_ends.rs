@@ -3,7 +3,8 @@
 //!
 //! Judged after the last fault is healed: then every process runs and every line is whole, so
 //! that each adopted stack that is not held by a human must acknowledge a row within the bound,
-//! unless every site that had its rows has lost its data directory.
+//! unless every site that had its rows has lost its data directory, or only a human may give up
+//! rows that are nowhere else.
 //! A run that ends before the bound says nothing.
 
 use super::agreed::Agreed;
@@ -58,7 +59,8 @@ impl Checker for ItEnds {
         let Some(healed) = self.healed else { return };
         let due = healed + self.bound;
         for (stack, (known, acked)) in (0..).zip(agreed.stacks.iter().zip(&self.acked)) {
-            let expected = known.has_heir() && known.mode.is_some_and(|mode| !mode.holds_cover());
+            let possible = known.has_heir() && !known.waits_for_consent();
+            let expected = possible && known.mode.is_some_and(|mode| !mode.holds_cover());
             let late = acked.map_or(history.ended >= due, |at| at > due);
             if expected && late {
                 let after = (acked.unwrap_or(history.ended) - healed) / SECOND;

@@ -56,6 +56,8 @@ struct OneStack {
     /// Where the epoch that a gate promotes for must begin, by its own report.
     due: Vec<(Site, Epoch, Lsn)>,
     promoting: Vec<(Site, Epoch)>,
+    /// Sites whose gate does not run, one bit each: they cannot be elected.
+    gates_away: u32,
 }
 
 /// Judges S4.
@@ -103,7 +105,8 @@ impl NoLostAcknowledgement {
                 let counts = |d: &&Detachment| {
                     let fresh = record.at <= self.renewed[usize::from(d.site)] + self.fresh;
                     let streamed = (known.streamed & !known.failed & !known.lost) >> d.site & 1 == 1;
-                    streamed && fresh && (hasty || d.at + self.patience <= record.at)
+                    let away = self.stacks[usize::from(stack)].gates_away >> d.site & 1 == 1;
+                    streamed && fresh && !away && (hasty || d.at + self.patience <= record.at)
                 };
                 let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
                 let own = reported.clone().find(|d| d.site == to).map(|d| d.position.lsn);
@@ -121,6 +124,8 @@ impl NoLostAcknowledgement {
 impl Checker for NoLostAcknowledgement {
     fn take(&mut self, record: &Record, agreed: &Agreed, history: &History, found: &mut Found) {
         match record.what {
+            What::GateBegan { stack, site } => self.stacks[usize::from(stack)].gates_away &= !(1 << site),
+            What::GateEnded { stack, site } => self.stacks[usize::from(stack)].gates_away |= 1 << site,
             What::Acked { stack, site, row, timeline, lsn, synchronous, .. } => {
                 let ack = Ack { at: record.at, site, row, timeline, lsn, synchronous };
                 self.stacks[usize::from(stack)].acks.push(ack);

@@ -144,6 +144,7 @@ impl World {
             looked: None,
         };
         self.gates[s][i] = Some(Box::new(gate));
+        self.add(What::GateBegan { stack, site });
         self.wake_now(Process::Gate(stack, site));
     }
 

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::process::Life;
-use crate::history::{Site, Stack, Time};
+use crate::history::{Site, Stack, Time, What};
 use crate::message::{Event, Message, Process};
 use coordination::reconcile::StackEpochs;
 
@@ -159,6 +159,7 @@ impl World {
     /// A gate is gone, and what it contains with it.
     pub(super) fn gate_died(&mut self, stack: Stack, site: Site, restarts: bool) {
         self.end_life(Process::Gate(stack, site));
+        self.history.add(self.now, What::GateEnded { stack, site });
         self.actor_lost_gate(stack, site);
         let at = self.now + self.dice.below(CONTAINED_WITHIN);
         self.queue.push(at, Event::Contained(stack, site));
