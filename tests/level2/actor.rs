@@ -204,10 +204,9 @@ impl Actor {
     fn take(&mut self, event: Happened) {
         match event {
             Happened::Silent { witness } => self.move_on(witness),
-            Happened::Answer { sent, number, witness, answer: Err(status) } => {
+            Happened::Answer { number, witness, answer: Err(status), .. } => {
                 let site = self.setup.site.clone();
                 lock(&self.setup.judge).not_granted(&site, &format!("{:?}", status.code()));
-                let _ = sent;
                 let refused = status.code() == Code::FailedPrecondition;
                 if refused && self.table.refusal_counts(self.setup.incarnation, number) {
                     self.setup.incarnation = Incarnation(self.setup.incarnation.0.wrapping_add(1));
