@@ -100,13 +100,22 @@ pub fn create(layout: &Layout, stack: usize, role_sql: &str) -> Result<()> {
 fn prepare(layout: &Layout, site: u8, stack: usize) -> Result<()> {
     let owner = Owner::postgres()?;
     let data = layout.data(site, stack);
-    if data.exists() {
-        fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;
+    // what the gate keeps beside it is about the copy that goes
+    for path in [&data, &beside(&data)] {
+        if path.exists() {
+            fs::remove_dir_all(path).with_context(|| path.display().to_string())?;
+        }
     }
     fs::create_dir_all(&data)?;
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
     owner.give(&data)?;
     owner.give(&layout.stack(site, stack))
+}
+
+/// Where the gate keeps markers, old copies and diverged WAL.
+#[must_use]
+pub fn beside(data: &Path) -> std::path::PathBuf {
+    data.with_extension("tripoint")
 }
 
 /// Makes `site` a standby of `primary` by a base backup taken over the network, in `netns`. The

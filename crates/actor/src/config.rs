@@ -59,6 +59,32 @@ pub struct StackConfig {
     /// For each other site that carries the stack: the connection string with which this
     /// site's standby follows that site's primary.
     pub primary_conninfo: BTreeMap<SiteId, String>,
+    /// How `pg_rewind` reads another site's files: a database's connection string, as a role that
+    /// may do so (the driver's `rewind.sql`). A site that is not named here: `primary_conninfo`.
+    pub rewind_conninfo: BTreeMap<SiteId, String>,
+    /// Whether slots keep WAL for the other sites, and this one follows by its slot.
+    pub slots: bool,
+}
+
+impl StackConfig {
+    /// What `pg_rewind` connects to for a site's files.
+    #[must_use]
+    pub fn rewind_conninfo_of(&self, site: &SiteId) -> Option<String> {
+        if let Some(own) = self.rewind_conninfo.get(site) {
+            return Some(own.clone());
+        }
+        let follow = self.primary_conninfo.get(site)?;
+        // A URI names its database, or libpq takes the user's name for it.
+        let whole = follow.contains("://") || follow.contains("dbname");
+        Some(if whole { follow.clone() } else { format!("{follow} dbname=postgres") })
+    }
+}
+
+/// The name of the slot that keeps a site's WAL at its primary.
+#[must_use]
+pub fn slot_name(site: &SiteId) -> String {
+    // Names of sites have no underscore: no two sites share a slot.
+    format!("tripoint_{}", site.as_str().replace('-', "_"))
 }
 
 /// How to reach one database server. Interpreted by the driver.

@@ -35,6 +35,14 @@ pub trait DatabaseDriver: Send + Sync + 'static {
     /// never in recovery since its start: where it writes now).
     fn promotion(&self) -> DriverFuture<'_, WalPosition>;
 
+    /// Sees to it that these physical slots are there and keep no more WAL than is needed: one that
+    /// was lost is made anew, those of a standby are advanced to its last restartpoint. What was
+    /// done, for the log.
+    fn keep_slots(&self, slots: Vec<String>) -> DriverFuture<'_, Vec<String>> {
+        let _nothing_to_keep = slots;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Drops every session at once. Called from any thread; must not block.
     fn drop_connections(&self);
 }

@@ -6,6 +6,7 @@
 mod gates;
 mod observe;
 mod renewal;
+mod slots;
 mod steps;
 
 use crate::config::Config;
@@ -147,6 +148,7 @@ impl Engine {
         self.renew_if_due(now);
         self.expire_orders(now);
         self.probe_if_due(now);
+        self.keep_slots_if_due(now);
         self.report_if_due(now);
         self.act(now);
         self.guard_rights(now);
@@ -167,6 +169,7 @@ impl Engine {
             Event::Left { session, stack } => self.left(session, &stack, now),
             Event::Observed { generation, stack, report } => self.observed(generation, &stack, report, now),
             Event::Probed { generation, stack, result } => self.probed(generation, &stack, result, now),
+            Event::SlotsKept { stack, result } => self.slots_kept(&stack, result),
             Event::Checked { generation, stack, check, found } => {
                 self.checked(generation, &stack, check, found, now);
             }
@@ -208,6 +211,7 @@ impl Engine {
         for desired in &view.stacks {
             if let Some(stack) = self.stacks.get_mut(&desired.stack) {
                 stack.book.follow(desired);
+                stack.system_id = desired.system_id;
                 stack.end_stale_check();
             }
         }

@@ -52,6 +52,8 @@ pub(crate) enum Event {
     Observed { generation: Generation, stack: StackId, report: DatabaseReport },
     /// A write probe ended.
     Probed { generation: Generation, stack: StackId, result: Result<(), String> },
+    /// The slots were looked after.
+    SlotsKept { stack: StackId, result: Result<Vec<String>, String> },
     /// A check found what it looked for.
     Checked { generation: Generation, stack: StackId, check: Check, found: Found },
     /// The group took or refused a step's report.

@@ -5,7 +5,7 @@ use crate::drivers::DatabaseDriver;
 use crate::event::{Session, ToGate};
 use coordination::book::Book;
 use coordination::reconcile::{Check, StackEpochs};
-use model::Moment;
+use model::{Moment, SystemId};
 use rpc::v1;
 use std::sync::Arc;
 use tokio::task::AbortHandle;
@@ -39,10 +39,16 @@ pub(crate) struct Stack {
     pub config: StackConfig,
     pub driver: Arc<dyn DatabaseDriver>,
     pub book: Book,
+    /// The database's identity, as the group has it.
+    pub system_id: Option<SystemId>,
     pub gate: Option<Gate>,
     pub running: Option<Running>,
     pub probing: bool,
     pub probed: Option<Moment>,
+    /// When the slots were looked after last, whether they are now, and what was wrong.
+    pub slots_kept: Option<Moment>,
+    pub keeping_slots: bool,
+    pub slots_problem: Option<String>,
 }
 
 impl Stack {
@@ -52,7 +58,19 @@ impl Stack {
         epochs: Option<StackEpochs>,
     ) -> Self {
         let book = Book::new(config.stack.clone(), epochs);
-        Self { config, driver, book, gate: None, running: None, probing: false, probed: None }
+        Self {
+            config,
+            driver,
+            book,
+            system_id: None,
+            gate: None,
+            running: None,
+            probing: false,
+            probed: None,
+            slots_kept: None,
+            keeping_slots: false,
+            slots_problem: None,
+        }
     }
 
     /// What was observed and begun is dropped; the gate's stream stays, and is asked anew.

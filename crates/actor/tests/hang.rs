@@ -72,6 +72,8 @@ fn config(directory: &Path) -> Config {
             stack: StackId::new("ess").expect("a name"),
             database,
             primary_conninfo: BTreeMap::new(),
+            rewind_conninfo: BTreeMap::new(),
+            slots: true,
         }],
     }
 }

@@ -136,6 +136,24 @@ impl Book {
         changed
     }
 
+    /// After an observation: since when the standby has run and followed without streaming.
+    pub fn note_streaming(&mut self, now: Moment) {
+        let streams = self.database.upstream.as_ref().is_some_and(|up| up.streaming);
+        let runs = self.gate.as_ref().is_some_and(|gate| gate.running && gate.standby);
+        let p = &mut self.progress;
+        if streams || !runs || p.following.is_none() {
+            p.unstreamed = None;
+        } else {
+            p.unstreamed.get_or_insert(now);
+        }
+    }
+
+    /// The epoch whose primary is followed without a slot, since it did not work with one.
+    #[must_use]
+    pub const fn slotless(&self) -> Option<Epoch> {
+        self.progress.slotless
+    }
+
     /// A row was written. True if none was before.
     pub fn wrote(&mut self, now: Moment) -> bool {
         self.written.replace(now).is_none()
@@ -187,6 +205,7 @@ impl Book {
         p.relinquished = None;
         p.detach_ordered = None;
         p.following = None;
+        p.unstreamed = None;
         p.promote_ordered = None;
     }
 
@@ -302,6 +321,10 @@ impl Book {
 
     /// The group took the report of a step, or refused it.
     pub fn report_answered(&mut self, step: StepKind, epoch: Epoch, refused: bool, now: Moment) {
+        if !refused && matches!(step, StepKind::ListDiverged | StepKind::Rejoin) {
+            // Nothing in the view asks for these: they are told once.
+            self.progress.told.insert((step, epoch));
+        }
         let pause = if refused { REPORT_AGAIN_REFUSED } else { REPORT_AGAIN };
         self.reporting.insert((step, epoch), Some(now.after(pause)));
     }

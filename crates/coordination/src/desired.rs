@@ -19,6 +19,7 @@ pub fn desired(state: &State, site: &SiteId) -> Desired {
             mode: stack.mode,
             system_id: stack.system_id,
             instruction: instruction(stack, site),
+            chain: stack.chain(),
         })
         .collect();
     Desired { index: state.index(), stacks }

@@ -43,6 +43,7 @@ pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod reconcile;
+pub mod rejoin;
 pub mod renewal;
 pub mod state;
 pub mod timing;

@@ -6,6 +6,9 @@
 //! as a primary asks [`LeaseView::permits`] here, the shell asks it again in the step that acts,
 //! and the gate a third time on its own deadline.
 
+mod home;
+
+use crate::rejoin::{Because, Way};
 use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec::Vec};
 use model::{
     DatabaseReport, DatabaseRole, Deadline, DesiredStack, Epoch, GateReport, Instruction, Moment, SiteId,
@@ -68,6 +71,19 @@ pub enum OrderKind {
         epoch: Epoch,
         /// The site.
         site: SiteId,
+        /// By the slot that the primary keeps for this site.
+        slot: bool,
+    },
+    /// Bring a copy home that can't follow as it is.
+    Rejoin {
+        /// The epoch of the primary.
+        epoch: Epoch,
+        /// Its site.
+        site: SiteId,
+        /// How.
+        way: Way,
+        /// Why so.
+        because: Because,
     },
     /// Leave recovery.
     Promote {
@@ -109,6 +125,16 @@ pub struct Progress {
     pub detached: Option<(Epoch, WalPosition)>,
     /// The gate has set this upstream.
     pub following: Option<(Epoch, SiteId)>,
+    /// This epoch's primary is followed without a slot, since it did not work with one.
+    pub slotless: Option<Epoch>,
+    /// The standby runs, follows, and does not stream, since then.
+    pub unstreamed: Option<Moment>,
+    /// The copy was brought home for this epoch; what was done.
+    pub rejoined: Option<(Epoch, String)>,
+    /// Times in a row that a rewind for this epoch was refused before it changed anything.
+    pub rewind_refused: Option<(Epoch, u32)>,
+    /// Reports of a return that the group has taken.
+    pub told: BTreeSet<(StepKind, Epoch)>,
     /// The gate was asked to promote, or did it.
     pub promote_ordered: Option<Epoch>,
     /// Out of recovery.
@@ -358,42 +384,6 @@ impl Turn<'_> {
             }
             _ if p.detach_ordered == Some(epoch) => self.check(Check::Detached(epoch), actions),
             _ => self.order(OrderKind::Detach { epoch }, actions),
-        }
-    }
-
-    fn follow(
-        &self,
-        site: &SiteId,
-        epoch: Epoch,
-        timeline: Option<Timeline>,
-        report_due: bool,
-        actions: &mut Vec<Action>,
-    ) {
-        let p = &self.observed.progress;
-        if !self.is_current(epoch) || *site == self.observed.site {
-            return;
-        }
-        let Some(gate) = &self.observed.gate else {
-            actions.push(Action::Problem(NO_GATE));
-            return;
-        };
-        if !gate.standby {
-            if gate.data_present {
-                actions.push(Action::Problem(NEEDS_REJOIN));
-            }
-            return;
-        }
-        if p.following.as_ref() != Some(&(epoch, site.clone())) {
-            self.order(OrderKind::Follow { epoch, site: site.clone() }, actions);
-            return;
-        }
-        let Some(timeline) = timeline else { return };
-        let upstream = self.observed.database.upstream.as_ref();
-        let streams = upstream
-            .is_some_and(|up| up.streaming && up.timeline == timeline && up.site.as_ref() == Some(site));
-        if report_due && streams {
-            let evidence = format!("streaming from {site} on timeline {timeline}");
-            self.report(StepKind::Follow, epoch, StepOutcome::Done, None, evidence, actions);
         }
     }
 }

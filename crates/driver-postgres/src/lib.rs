@@ -10,9 +10,10 @@ mod observe;
 mod probe;
 mod session;
 mod setup;
+mod slots;
 pub mod writer;
 
-pub use setup::{ROLE_SQL, setup};
+pub use setup::{REWIND_SQL, ROLE_SQL, setup};
 
 use actor::{DatabaseConfig, DatabaseDriver, Detachment, DriverFuture, Permit};
 use conninfo::Primaries;
@@ -76,6 +77,10 @@ impl DatabaseDriver for Postgres {
 
     fn promotion(&self) -> DriverFuture<'_, WalPosition> {
         Box::pin(probe::promotion(&self.polling))
+    }
+
+    fn keep_slots(&self, slots: Vec<String>) -> DriverFuture<'_, Vec<String>> {
+        Box::pin(slots::keep(&self.watching, slots))
     }
 
     fn drop_connections(&self) {

@@ -178,7 +178,7 @@ fn remedy(code: &SqlState) -> &'static str {
     match code.code() {
         "28000" | "28P01" => "; let the actor's role in by pg_hba.conf, and check password_file",
         "3D000" => "; create the database, or name the one that has tripoint.probe",
-        "3F000" | "42P01" | "42501" => {
+        "3F000" | "42P01" | "42501" | "42883" => {
             "; run the driver's sql/role.sql as a superuser on the primary, in this database"
         }
         "53300" => "; raise max_connections: the actor holds three sessions",

@@ -7,6 +7,10 @@ use std::time::Duration;
 /// What [`setup`] runs: for those who want to run it by hand.
 pub const ROLE_SQL: &str = include_str!("../sql/role.sql");
 
+/// Makes the role that `pg_rewind` reads the primary's files as: run it by hand, as a superuser, in
+/// the database that `rewind_conninfo` names.
+pub const REWIND_SQL: &str = include_str!("../sql/rewind.sql");
+
 const SETUP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Makes the role `tripoint` and its table, on the primary, in the database that the actor will

@@ -2,7 +2,6 @@
 
 use crate::data::DataDirectory;
 use crate::hold::{Holder, Program};
-use crate::settings::Settings;
 use crate::{Config, ContainmentChoice, Error, run, sys};
 
 /// What is wrong with a configuration on this host, each with its remedy; empty if it will do.
@@ -25,7 +24,7 @@ pub fn check(config: &Config) -> Vec<Error> {
         let source = std::io::Error::other("it has no readable global/pg_control");
         wrong.push(Error::DataDirectory { path: config.data_directory.clone(), source });
     }
-    let settings = Settings::new(&config.command, &config.data_directory, &config.include_file, user.clone());
+    let settings = run::settings(config, user.clone());
     if let Some(path) = settings.impassable() {
         wrong.push(run::impassable(&path));
     }

@@ -1,8 +1,9 @@
 //! What the data directory says, without a word of SQL: the control file, `standby.signal`,
 //! `postmaster.pid`.
 
+use crate::beside::Beside;
 use coordination::permit::Data;
-use model::{Lsn, Timeline};
+use model::{Lsn, SystemId, Timeline};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,19 @@ pub(crate) struct Control {
     pub(crate) state: State,
     pub(crate) checkpoint: Lsn,
     pub(crate) timeline: Timeline,
+    /// The highest timeline that recovery must have reached; 0 on a primary.
+    pub(crate) recovery_timeline: Timeline,
+    /// None if this version's layout is another one.
+    pub(crate) more: Option<More>,
+}
+
+/// What lies further behind in the file, where versions may differ: believed only if the format
+/// mark of the floating point numbers is where it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct More {
+    pub(crate) system_id: SystemId,
+    pub(crate) hints_or_checksums: bool,
+    pub(crate) segment_size: u64,
 }
 
 impl Control {
@@ -41,7 +55,14 @@ impl Control {
             6 => State::InProduction,
             _ => return None,
         };
-        Some(Self { state, checkpoint: Lsn(checkpoint), timeline: Timeline(u32_at(48)?) })
+        let recovery_timeline = Timeline(u32_at(144).unwrap_or(0));
+        let (checkpoint, timeline) = (Lsn(checkpoint), Timeline(u32_at(48)?));
+        Some(Self { state, checkpoint, timeline, recovery_timeline, more: More::parse(bytes) })
+    }
+
+    /// The timeline of the newest WAL that it must have.
+    pub(crate) fn newest_timeline(&self) -> Timeline {
+        self.timeline.max(self.recovery_timeline)
     }
 
     /// True after a clean shutdown, of a primary or in recovery.
@@ -50,16 +71,38 @@ impl Control {
     }
 }
 
+impl More {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let u32_at = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let u64_at = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let segment_size = u64::from(u32_at(228)?);
+        if u64_at(208)? != FLOAT_FORMAT.to_bits() || !segment_size.is_power_of_two() {
+            return None;
+        }
+        let (hints, checksums) = (*bytes.get(176)?, u32_at(252)?);
+        let hints_or_checksums = hints != 0 || checksums != 0;
+        Some(Self { system_id: SystemId(u64_at(0)?), hints_or_checksums, segment_size })
+    }
+}
+
+/// What PostgreSQL writes to tell formats of floating point numbers apart.
+const FLOAT_FORMAT: f64 = 1_234_567.0;
+
 /// The data directory of one database.
 pub(crate) struct DataDirectory {
     path: PathBuf,
     /// Major version of the server that would be started, if it is known.
     version: Option<String>,
+    beside: Beside,
 }
 
 impl DataDirectory {
     pub(crate) fn new(path: &Path, version: Option<String>) -> Self {
-        Self { path: path.to_owned(), version }
+        Self { path: path.to_owned(), version, beside: Beside::new(path) }
+    }
+
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.beside
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -68,6 +111,15 @@ impl DataDirectory {
 
     /// What is there at this instant.
     pub(crate) fn look(&self) -> Data {
+        if self.beside.is_lost() {
+            // A rewind of it began and did not end: it must not run, whatever it looks like.
+            return Data::Absent;
+        }
+        self.look_at_files()
+    }
+
+    /// The same, without a look at the marker.
+    pub(crate) fn look_at_files(&self) -> Data {
         let version = fs::read_to_string(self.path.join("PG_VERSION")).ok();
         let fits = match (&version, &self.version) {
             (Some(found), Some(server)) => found.trim() == server,

@@ -12,10 +12,13 @@
 //! | `hold` | containment: cgroup, PID namespace, container; the warden |
 //! | `timer`, `firewall` | what the kernel does when the gate cannot |
 //! | `record`, `settings`, `timelines`, `data` | what is on disk |
+//! | `beside`, `copy`, `waldump` | bringing a copy home: what lies beside the data directory, what it is, what diverged |
 //! | `link`, `endpoint` | the actor, and load balancers |
 
+mod beside;
 mod check;
 mod config;
+mod copy;
 mod data;
 mod endpoint;
 mod error;
@@ -32,6 +35,7 @@ mod supervisor;
 mod sys;
 mod timelines;
 mod timer;
+mod waldump;
 
 pub use check::check;
 pub use config::{Config, ContainmentChoice, KernelLeaseChoice, TERMS_DEFAULT};

@@ -2,8 +2,9 @@
 //! closes nothing, it hands events to the main thread.
 
 use crate::Config;
-use crate::shared::{Answer, Done, Event, Order, Shared};
-use model::{Epoch, LogIndex, Millis, Moment, Timeline};
+use crate::shared::{Answer, Done, Event, Job, Order, Shared};
+use coordination::rejoin::Way;
+use model::{Epoch, LogIndex, Lsn, Millis, Moment, SystemId, Timeline, WalPosition};
 use rpc::client::{ChannelTiming, Expected, channel, reason, within};
 use rpc::identity::Role;
 use rpc::tls::Identity;
@@ -166,8 +167,8 @@ impl Link {
                 }
             }
             Some(v1::to_gate::Kind::Order(order)) => match order.kind.map(order_of) {
-                Some(what) => self.hand(Event::Order(order.number, what)),
-                None => tracing::warn!("actor {}: an order of an unknown kind; ignored", self.address),
+                Some(Some(what)) => self.hand(Event::Order(order.number, what)),
+                Some(None) | None => tracing::warn!("actor {}: an order of an unknown kind; ignored", self.address),
             },
             None => tracing::warn!("actor {}: a message of an unknown kind; ignored", self.address),
         }
@@ -194,15 +195,42 @@ fn answer_of(message: v1::Answer) -> Result<Answer, rpc::convert::ConvertError> 
     Ok(Answer { word, database: message.database.map(TryInto::try_into).transpose()? })
 }
 
-fn order_of(kind: v1::order::Kind) -> Order {
-    match kind {
+/// None for one that this version does not know.
+fn order_of(kind: v1::order::Kind) -> Option<Order> {
+    Some(match kind {
         v1::order::Kind::Detach(d) => Order::Detach { epoch: Epoch(d.epoch) },
-        v1::order::Kind::Follow(f) => Order::Follow { epoch: Epoch(f.epoch), conninfo: f.primary_conninfo },
+        v1::order::Kind::Follow(f) => Order::Follow {
+            epoch: Epoch(f.epoch),
+            conninfo: f.primary_conninfo,
+            slot: f.primary_slot.unwrap_or_default(),
+        },
         v1::order::Kind::Relinquish(r) => Order::Relinquish { epoch: Epoch(r.epoch) },
         v1::order::Kind::Promote(p) => {
             Order::Promote { epoch: Epoch(p.epoch), timeline_highest: Timeline(p.timeline_highest) }
         }
         v1::order::Kind::Stop(s) => Order::Stop { epoch: Epoch(s.epoch) },
+        v1::order::Kind::Rejoin(r) => {
+            let way = way_of(&r)?;
+            Order::Rejoin(Box::new(Job {
+                epoch: Epoch(r.epoch),
+                way,
+                conninfo: r.primary_conninfo,
+                slot: r.primary_slot.unwrap_or_default(),
+                rewind_conninfo: r.rewind_conninfo,
+                system_id: r.system_id.map(SystemId),
+            }))
+        }
+    })
+}
+
+fn way_of(rejoin: &v1::Rejoin) -> Option<Way> {
+    let fork = rejoin.fork.as_ref().map(|f| WalPosition { timeline: Timeline(f.timeline), lsn: Lsn(f.lsn) });
+    match v1::RejoinWay::try_from(rejoin.way).ok()? {
+        v1::RejoinWay::RejoinFollow => Some(Way::Follow),
+        v1::RejoinWay::RejoinClone => Some(Way::Clone),
+        v1::RejoinWay::RejoinInspect => Some(Way::Inspect { fork: fork? }),
+        v1::RejoinWay::RejoinRewind => Some(Way::Rewind { fork: fork? }),
+        v1::RejoinWay::RejoinUnspecified => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Puts a gate together on the main thread, starts the other threads, and runs it.
 
+use crate::beside::Beside;
 use crate::data::DataDirectory;
 use crate::firewall::KernelLease;
 use crate::hold::{Holder, Program, User, be_init_for_gate, find_program};
@@ -25,6 +26,8 @@ use tokio::sync::mpsc;
 const EVENTS: usize = 256;
 /// Outcomes of orders waiting for the link.
 const OUTCOMES: usize = 64;
+/// Slots may keep at least as much: less would be lost at once.
+const SLOT_WAL_MIB_MIN: u64 = 256;
 /// Threads of the link and the endpoint.
 const THREADS: usize = 2;
 
@@ -53,13 +56,15 @@ pub fn run(config: Config) -> Result<u8, Error> {
     let user = user(&config)?;
     let program = Program::new(&config.command)?;
     let (store, record) = Store::open(&config.state_directory, config.stack.as_str())?;
+    let beside = Beside::new(&config.data_directory);
+    beside.recover().map_err(Error::file("end the change of copies in", beside.at("")))?;
     let mut lock = DataLock::new(&config.data_directory);
     let directory = match lock.ensure() {
         Ok(directory) => Some(directory),
         Err(Error::DataDirectory { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
-    let settings = Settings::new(&config.command, &config.data_directory, &config.include_file, user.clone());
+    let settings = settings(&config, user.clone());
     if let Some(path) = settings.impassable() {
         return Err(impassable(&path));
     }
@@ -95,6 +100,24 @@ pub fn run(config: Config) -> Result<u8, Error> {
     let ended = Supervisor::new(&config, parts).run(&incoming);
     runtime.shutdown_background();
     ended
+}
+
+/// PostgreSQL's settings that the gate owns.
+pub(crate) fn settings(config: &Config, user: Option<User>) -> Settings {
+    let slot_wal = match config.slot_wal_mib {
+        Some(0) => None,
+        Some(mib) => Some(mib),
+        None => quarter_of_disk(&config.data_directory),
+    };
+    Settings::new(&config.command, &config.data_directory, &config.include_file, user, slot_wal)
+}
+
+/// A quarter of the file system that holds the data directory, in MiB: so much may slots keep.
+fn quarter_of_disk(data: &Path) -> Option<u64> {
+    let place = if data.exists() { data } else { data.parent()? };
+    let found = nix::sys::statvfs::statvfs(place).ok()?;
+    let mib = found.blocks().saturating_mul(found.fragment_size()) >> 20;
+    Some((mib / 4).max(SLOT_WAL_MIB_MIN))
 }
 
 pub(crate) fn impassable(path: &Path) -> Error {
@@ -182,6 +205,7 @@ fn first_snapshot(record: Option<Record>, containment: Containment) -> Snapshot 
         containment,
         kernel_lease: false,
         problem: None,
+        copy: None,
     };
     Snapshot { at: rpc::clock::now(), report, timed_ack: None, role: None, timeline: None, database: None }
 }

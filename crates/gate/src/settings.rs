@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 const HEADER: &str = "# Written by tripoint gate. Do not edit: it is replaced whole.";
 const MARK: &str = "# tripoint gate";
 const CONNINFO: &str = "primary_conninfo";
+const SLOT: &str = "primary_slot_name";
+/// The settings that name the primary.
+const UPSTREAM: [&str; 2] = [CONNINFO, SLOT];
 /// 5 s by default, which a promotion sometimes sleeps out, and a standby that follows too early.
 /// Not shorter: a standby without a primary logs a line each time.
 const RETRY: &str = "wal_retrieve_retry_interval = '500ms'";
@@ -26,6 +29,8 @@ pub(crate) struct Settings {
     auto: PathBuf,
     include: PathBuf,
     user: Option<User>,
+    /// What slots may keep of the WAL, in MiB; none: what the administrator set.
+    slot_wal_mib: Option<u64>,
 }
 
 impl Settings {
@@ -34,21 +39,22 @@ impl Settings {
         data: &Path,
         include: &Path,
         user: Option<User>,
+        slot_wal_mib: Option<u64>,
     ) -> Self {
         let main = main_file(command).unwrap_or_else(|| data.join("postgresql.conf"));
-        Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user }
+        Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user, slot_wal_mib }
     }
 
     /// Before each start: the include is there, named last in `postgresql.conf`, and nothing
     /// beats it. A copied data directory brings another site's line: it is replaced.
     pub(crate) fn ensure(&self) -> Result<(), Error> {
         let moved = self.strip_auto()?;
-        if !self.include.exists() {
-            self.write_include(moved.as_deref())?;
-        } else if self.conninfo_line().is_none()
-            && let Some(line) = moved
-        {
-            self.write_include(Some(&line))?;
+        let ours = self.upstream_lines();
+        let known = ours.iter().any(|line| sets(line, CONNINFO));
+        let lines = if known || moved.is_empty() { ours } else { moved };
+        // Written each time: an older gate's file lacks what this one sets.
+        if fs::read_to_string(&self.include).ok().as_deref() != Some(&self.text(&lines)) {
+            self.write_include(&lines)?;
         }
         self.ensure_readable()
             .map_err(Error::file("hand the gate's settings to the server", &self.include))?;
@@ -67,37 +73,62 @@ impl Settings {
         chown(&self.include, Some(user.uid), Some(user.gid))
     }
 
-    /// Sets `primary_conninfo` on disk; false if it was set so already. In force after a reload.
-    pub(crate) fn set_conninfo(&self, value: &str) -> Result<bool, Error> {
-        let stripped = self.strip_auto()?.is_some();
-        let line = format!("{CONNINFO} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
-        if !stripped && self.conninfo_line().as_deref() == Some(&line) {
+    /// Sets `primary_conninfo` and `primary_slot_name` on disk; false if they were set so already.
+    /// In force after a reload.
+    pub(crate) fn set_upstream(&self, conninfo: &str, slot: &str) -> Result<bool, Error> {
+        let stripped = !self.strip_auto()?.is_empty();
+        let line = |name: &str, value: &str| {
+            format!("{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+        };
+        let lines = [line(CONNINFO, conninfo), line(SLOT, slot)];
+        if !stripped && self.upstream_lines() == lines {
             return Ok(false);
         }
-        self.write_include(Some(&line))?;
+        self.write_include(&lines)?;
         Ok(true)
     }
 
-    fn conninfo_line(&self) -> Option<String> {
-        let text = fs::read_to_string(&self.include).ok()?;
-        text.lines().rfind(|line| sets_conninfo(line)).map(str::to_owned)
+    /// The main configuration file, wherever it is.
+    pub(crate) fn main_file(&self) -> &Path {
+        &self.main
     }
 
-    fn write_include(&self, conninfo: Option<&str>) -> Result<(), Error> {
-        let conninfo = conninfo.unwrap_or("");
+    /// The last line of each setting that names the primary.
+    fn upstream_lines(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.include).unwrap_or_default();
+        last_of_each(&text)
+    }
+
+    fn text(&self, upstream: &[String]) -> String {
+        let mut text = format!("{HEADER}\n{RETRY}\n");
+        if let Some(mib) = self.slot_wal_mib {
+            text.push_str(&format!("max_slot_wal_keep_size = '{mib}MB'\n"));
+        }
+        upstream.iter().for_each(|line| {
+            text.push_str(line);
+            text.push('\n');
+        });
+        text
+    }
+
+    fn write_include(&self, upstream: &[String]) -> Result<(), Error> {
         let fail = Error::file("write the gate's settings", &self.include);
         let owner = self.user.as_ref().map(|u| (u.uid, u.gid));
-        replace(&self.include, &format!("{HEADER}\n{RETRY}\n{conninfo}\n"), owner, 0o600).map_err(fail)
+        replace(&self.include, &self.text(upstream), owner, 0o600).map_err(fail)
     }
 
-    /// Takes `primary_conninfo` out of `postgresql.auto.conf`; the line, if there was one.
-    fn strip_auto(&self) -> Result<Option<String>, Error> {
-        let Ok(text) = fs::read_to_string(&self.auto) else { return Ok(None) };
-        let Some(line) = text.lines().rfind(|line| sets_conninfo(line)) else { return Ok(None) };
-        let rest: String = text.lines().filter(|l| !sets_conninfo(l)).flat_map(|l| [l, "\n"]).collect();
+    /// Takes the settings that name the primary out of `postgresql.auto.conf`; those lines.
+    fn strip_auto(&self) -> Result<Vec<String>, Error> {
+        let Ok(text) = fs::read_to_string(&self.auto) else { return Ok(Vec::new()) };
+        let found = last_of_each(&text);
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let ours = |line: &&str| UPSTREAM.iter().any(|name| sets(line, name));
+        let rest: String = text.lines().filter(|l| !ours(l)).flat_map(|l| [l, "\n"]).collect();
         let fail = Error::file("take primary_conninfo out of", &self.auto);
         rewrite(&self.auto, &rest).map_err(fail)?;
-        Ok(Some(line.to_owned()))
+        Ok(found)
     }
 
     fn ensure_included(&self) -> io::Result<()> {
@@ -134,10 +165,15 @@ impl Settings {
     }
 }
 
-fn sets_conninfo(line: &str) -> bool {
+fn sets(line: &str, name: &str) -> bool {
     let line = line.trim_start();
-    line.get(..CONNINFO.len()).is_some_and(|word| word.eq_ignore_ascii_case(CONNINFO))
-        && line[CONNINFO.len()..].starts_with([' ', '=', '\t'])
+    line.get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name))
+        && line[name.len()..].starts_with([' ', '=', '\t'])
+}
+
+fn last_of_each(text: &str) -> Vec<String> {
+    let last = |name: &&str| text.lines().rfind(|line| sets(line, name)).map(str::to_owned);
+    UPSTREAM.iter().filter_map(last).collect()
 }
 
 /// Where the command line says that the main configuration file is.
@@ -203,7 +239,7 @@ mod tests {
         let data = root.path().join("data");
         fs::create_dir(&data).expect("made");
         fs::write(data.join("postgresql.conf"), "port = 5432").expect("written");
-        let settings = Settings::new(&[], &data, &root.path().join("etc/tripoint.conf"), None);
+        let settings = Settings::new(&[], &data, &root.path().join("etc/tripoint.conf"), None, None);
         (root, settings)
     }
 
@@ -247,13 +283,18 @@ mod tests {
         fs::write(&s.auto, "primary_conninfo = 'host=a'\nwork_mem = '4MB'\n").expect("written");
         s.ensure().expect("moved");
         assert_eq!(fs::read_to_string(&s.auto).expect("there"), "work_mem = '4MB'\n");
-        assert_eq!(s.conninfo_line().as_deref(), Some("primary_conninfo = 'host=a'"));
-        assert!(s.set_conninfo("").expect("set"));
+        assert_eq!(s.upstream_lines(), ["primary_conninfo = 'host=a'"]);
+        assert!(s.set_upstream("", "").expect("set"));
         fs::write(&s.auto, "primary_conninfo = 'host=b'\n").expect("written");
         s.ensure().expect("stripped");
-        assert_eq!(s.conninfo_line().as_deref(), Some("primary_conninfo = ''"), "detached stays detached");
-        assert!(s.set_conninfo("host=c password='it''s'").expect("set"));
-        assert!(!s.set_conninfo("host=c password='it''s'").expect("the same"));
+        assert_eq!(
+            s.upstream_lines(),
+            ["primary_conninfo = ''", "primary_slot_name = ''"],
+            "detached stays detached"
+        );
+        assert!(s.set_upstream("host=c password='it''s'", "tripoint_dc1").expect("set"));
+        assert!(!s.set_upstream("host=c password='it''s'", "tripoint_dc1").expect("the same"));
+        assert!(s.set_upstream("host=c password='it''s'", "").expect("without a slot"));
     }
 
     #[test]

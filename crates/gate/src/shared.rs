@@ -1,7 +1,10 @@
 //! What the main thread shows to the other threads, and the events that they hand it.
 
 use coordination::permit::{self, Mode};
-use model::{DatabaseReport, Deadline, Epoch, GateReport, Moment, StepOutcome, TimedAck, Timeline};
+use coordination::rejoin::Way;
+use model::{
+    DatabaseReport, Deadline, Epoch, GateReport, Moment, StepOutcome, SystemId, TimedAck, Timeline,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Everything that can happen to a gate.
@@ -32,10 +35,24 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Detach { epoch: Epoch },
-    Follow { epoch: Epoch, conninfo: String },
+    Follow { epoch: Epoch, conninfo: String, slot: String },
     Relinquish { epoch: Epoch },
     Promote { epoch: Epoch, timeline_highest: Timeline },
     Stop { epoch: Epoch },
+    Rejoin(Box<Job>),
+}
+
+/// How a copy is to be brought home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) epoch: Epoch,
+    pub(crate) way: Way,
+    /// How the standby follows the primary, and what is copied from.
+    pub(crate) conninfo: String,
+    pub(crate) slot: String,
+    /// How `pg_rewind` reads the primary's files.
+    pub(crate) rewind_conninfo: String,
+    pub(crate) system_id: Option<SystemId>,
 }
 
 /// How an order ended.

@@ -5,11 +5,13 @@
 //! | `open` | starts, takes over, promotes |
 //! | `close` | fences, stops, kills, and knows when nothing is left |
 //! | `orders` | what the actor wants done once |
+//! | `rejoin` | brings a copy home that can't follow as it is |
 //! | `switches` | kernel timer, kernel lease, warden; what others are shown |
 
 mod close;
 mod open;
 mod orders;
+mod rejoin;
 mod switches;
 
 use crate::data::{Control, DataDirectory, State};
@@ -27,6 +29,7 @@ use coordination::permit::{self, Data, Decision, Input, Memory, Mode, Record, Ru
 use model::{DatabaseReport, Deadline, Epoch, Millis, Moment};
 use open::{Promotion, Restarts};
 use orders::Orders;
+use rejoin::Home;
 use std::sync::{Arc, mpsc::Receiver, mpsc::RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -115,6 +118,7 @@ struct Life {
     lease_retry: Option<Moment>,
     /// An ordered stop's epoch, until it is relinquished on disk.
     to_relinquish: Option<Epoch>,
+    home: Home,
 }
 
 impl Life {
@@ -132,6 +136,7 @@ impl Life {
             control: None,
             lease_retry: None,
             to_relinquish: None,
+            home: Home::default(),
         }
     }
 }
@@ -227,6 +232,7 @@ impl Supervisor {
     fn turn(&mut self) -> Result<(), Error> {
         self.reap();
         self.watch();
+        self.work_on_rejoin();
         let decision = self.input(self.data.look()).decide();
         self.act(decision)?;
         self.work_on_orders();
@@ -380,7 +386,7 @@ impl Supervisor {
             if let Some(lease) = &mut self.lease {
                 lease.reaped(ended.pid);
             }
-            if self.holder.reaped(ended.pid) {
+            if self.holder.reaped(ended.pid) && !self.tool_ended(ended.code) {
                 self.postmaster_ended(ended.code);
             }
         }

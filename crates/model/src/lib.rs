@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod copy;
 mod cover;
 mod desired;
 mod epoch;
@@ -22,6 +23,7 @@ mod step;
 mod time;
 mod verdict;
 
+pub use copy::{ChainLink, CopyMark, CopyReport, CopyState, CopyTask, CopyWork, Diverged};
 pub use cover::{Cover, CoverEntry, CoverKind};
 pub use desired::{Desired, DesiredStack, Instruction};
 pub use epoch::{Epoch, Generation, Incarnation, LogIndex, RenewalNumber};

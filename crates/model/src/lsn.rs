@@ -75,9 +75,9 @@ impl fmt::Display for SystemId {
     }
 }
 
-/// How far a database's WAL reaches. Ordered by the timeline's place in the
-/// chain of promotions elsewhere; here only the pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How far a database's WAL reaches. What counts is the timeline's place in the chain of
+/// promotions, elsewhere; the order here is for maps and sets alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WalPosition {
     /// Timeline of that WAL.
     pub timeline: Timeline,

@@ -1,6 +1,6 @@
 //! What an actor reports of its own site: soft state at the leader.
 
-use crate::{Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SystemId, Timeline, WalPosition};
+use crate::{CopyReport, Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SystemId, Timeline, WalPosition};
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -147,6 +147,9 @@ pub struct GateReport {
     pub kernel_lease: bool,
     /// What is wrong, if something is.
     pub problem: Option<String>,
+    /// The copy as its files show it; none from a gate of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyReport>,
 }
 
 /// All that an actor reports of one stack.

@@ -218,6 +218,9 @@ event_kinds! {
     Completed { stack: StackId, site: SiteId, epoch: Epoch },
     Attested { stack: StackId, epoch: Epoch, operator: String, reason: String },
     Refused { refusal: Refusal },
+    // New kinds come last: their place is their number in snapshots.
+    DivergedListed { stack: StackId, site: SiteId, epoch: Epoch, fork: WalPosition, evidence: String },
+    Rejoined { stack: StackId, site: SiteId, epoch: Epoch, outcome: StepOutcome, evidence: String },
 }
 
 impl Serialize for EventKind {

@@ -20,10 +20,15 @@ pub enum StepKind {
     Follow,
     /// One row is written at the new primary.
     VerifyWrite,
+    /// What a returning copy holds beyond the chain is listed. Not a step of the plan: it comes
+    /// whenever a site returns.
+    ListDiverged,
+    /// A returning copy streams again. Not a step of the plan either.
+    Rejoin,
 }
 
 impl StepKind {
-    /// All, in the order of the plan.
+    /// Those of a transition, in the order of the plan.
     pub const ALL: [Self; 6] =
         [Self::FenceDatabase, Self::Detach, Self::Elect, Self::Promote, Self::Follow, Self::VerifyWrite];
 }
@@ -37,6 +42,8 @@ impl fmt::Display for StepKind {
             Self::Promote => "promote",
             Self::Follow => "follow",
             Self::VerifyWrite => "verify-write",
+            Self::ListDiverged => "list-diverged",
+            Self::Rejoin => "rejoin",
         })
     }
 }

@@ -4,8 +4,10 @@
 use super::Engine;
 use crate::event::{Session, ToGate};
 use crate::stack::Gate;
+use crate::config::slot_name;
 use coordination::reconcile::OrderKind;
-use model::{GateReport, Moment, StackId, TimedAck};
+use coordination::rejoin::Way;
+use model::{GateReport, Moment, SiteId, StackId, SystemId, TimedAck};
 use rpc::v1;
 use rpc::v1::to_gate::Kind;
 
@@ -95,9 +97,9 @@ impl Engine {
         {
             return;
         }
-        let next = self.order_number + 1;
+        let (next, own) = (self.order_number + 1, self.site.clone());
         let Some(stack) = self.stacks.get_mut(id) else { return };
-        let Some(message) = order_message(stack, &kind) else {
+        let Some(message) = order_message(stack, &kind, &own, stack.system_id) else {
             tracing::warn!(stack = %id, ?kind, "no primary_conninfo for that site in the configuration; add it");
             stack.book.pause_orders(now);
             return;
@@ -129,14 +131,38 @@ impl Engine {
     }
 }
 
-fn order_message(stack: &crate::stack::Stack, kind: &OrderKind) -> Option<v1::order::Kind> {
+fn order_message(
+    stack: &crate::stack::Stack,
+    kind: &OrderKind,
+    own: &SiteId,
+    system_id: Option<SystemId>,
+) -> Option<v1::order::Kind> {
     Some(match kind {
         OrderKind::Relinquish { epoch } => v1::order::Kind::Relinquish(v1::Relinquish { epoch: epoch.0 }),
         OrderKind::Detach { epoch } => v1::order::Kind::Detach(v1::Detach { epoch: epoch.0 }),
-        OrderKind::Follow { epoch, site } => v1::order::Kind::Follow(v1::Follow {
+        OrderKind::Follow { epoch, site, slot } => v1::order::Kind::Follow(v1::Follow {
             epoch: epoch.0,
             primary_conninfo: stack.config.primary_conninfo.get(site)?.clone(),
+            primary_slot: (*slot && stack.config.slots).then(|| slot_name(own)),
         }),
+        OrderKind::Rejoin { epoch, site, way, .. } => {
+            let (kind, fork) = match way {
+                Way::Follow => (v1::RejoinWay::RejoinFollow, None),
+                Way::Inspect { fork } => (v1::RejoinWay::RejoinInspect, Some(*fork)),
+                Way::Rewind { fork } => (v1::RejoinWay::RejoinRewind, Some(*fork)),
+                Way::Clone => (v1::RejoinWay::RejoinClone, None),
+            };
+            let slot = stack.config.slots && stack.book.slotless() != Some(*epoch);
+            v1::order::Kind::Rejoin(v1::Rejoin {
+                epoch: epoch.0,
+                way: kind.into(),
+                primary_conninfo: stack.config.primary_conninfo.get(site)?.clone(),
+                primary_slot: slot.then(|| slot_name(own)),
+                rewind_conninfo: stack.config.rewind_conninfo_of(site)?,
+                fork: fork.map(Into::into),
+                system_id: system_id.map(|id| id.0),
+            })
+        }
         OrderKind::Promote { epoch, timeline_highest } => {
             v1::order::Kind::Promote(v1::Promote { epoch: epoch.0, timeline_highest: timeline_highest.0 })
         }

@@ -89,8 +89,11 @@ impl Engine {
         let Some(stack) = self.stacks.get_mut(id) else { return };
         let (before, after) = (stack.book.database().role, report.role);
         let problem = report.problem.clone();
-        if stack.book.observe(report) {
+        let changed = stack.book.observe(report);
+        stack.book.note_streaming(now);
+        if changed {
             tracing::info!(stack = %id, from = %before, to = %after, problem, "the database's role");
+            stack.slots_kept = None;
         }
         if self.reported.get(id) != Some(&self.summary(id)) {
             self.report_due = now;

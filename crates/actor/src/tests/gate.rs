@@ -144,5 +144,6 @@ const fn report() -> GateReport {
         containment: Containment::Cgroup,
         kernel_lease: false,
         problem: None,
+        copy: None,
     }
 }

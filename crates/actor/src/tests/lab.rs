@@ -237,7 +237,13 @@ fn config(directory: &Path, witnesses: Vec<WitnessAddress>, tls: TlsFiles, liste
         tls,
         state_directory: directory.join("state"),
         timing,
-        stacks: vec![StackConfig { stack: stack(), database, primary_conninfo }],
+        stacks: vec![StackConfig {
+            stack: stack(),
+            database,
+            primary_conninfo,
+            rewind_conninfo: BTreeMap::new(),
+            slots: true,
+        }],
     }
 }
 

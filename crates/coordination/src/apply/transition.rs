@@ -6,10 +6,14 @@ use crate::state::{
     ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promotion, Stack, State, Transition,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use model::{
     Cause, Epoch, EventKind, Mode, Refusal, SiteId, StackId, StepKind, StepOutcome, StepReport, StepState,
     WallMillis,
 };
+
+/// Characters of a returning site's account that the events keep.
+const EVIDENCE_CHARS_MAX: usize = 1_000;
 
 fn may_act(mode: Mode, cause: &Cause) -> Result<(), Refusal> {
     match (mode, cause) {
@@ -186,6 +190,7 @@ impl State {
             StepKind::FenceDatabase if done => return self.acknowledge_fence(at, report),
             StepKind::Detach if done => return self.detached(at, report),
             StepKind::Elect => return Err(Refusal::StepNotDue(StepKind::Elect)),
+            StepKind::ListDiverged | StepKind::Rejoin => return self.told_of_return(at, report),
             _ => {}
         }
         let stack = self.stack_at(&report.stack, report.epoch)?;
@@ -276,6 +281,33 @@ impl State {
         }
         stack.transition = None;
         self.record(at, EventKind::Completed { stack: id.clone(), site, epoch });
+        Ok(Outcome::Applied)
+    }
+
+    /// A returning site tells what it held, or that it streams again. Nothing rests on it but the
+    /// record; what was told before is not written twice (an actor that restarts tells it again).
+    fn told_of_return(&mut self, at: WallMillis, report: &StepReport) -> Applied {
+        let stack = self.stack_at(&report.stack, report.epoch)?;
+        if !stack.carries(&report.site) {
+            return Err(Refusal::NotAtSite(report.stack.clone(), report.site.clone()));
+        }
+        if stack.is_open_at(&report.site) {
+            return Err(Refusal::StepNotDue(report.step));
+        }
+        let evidence: String = report.evidence.chars().take(EVIDENCE_CHARS_MAX).collect();
+        let (stack, site, epoch) = (report.stack.clone(), report.site.clone(), report.epoch);
+        let kind = match (report.step, report.position) {
+            (StepKind::ListDiverged, Some(fork)) => {
+                EventKind::DivergedListed { stack, site, epoch, fork, evidence }
+            }
+            (StepKind::Rejoin, _) => {
+                EventKind::Rejoined { stack, site, epoch, outcome: report.outcome, evidence }
+            }
+            _ => return Err(Refusal::StepNotDue(report.step)),
+        };
+        if !self.events().any(|event| event.kind == kind) {
+            self.record(at, kind);
+        }
         Ok(Outcome::Applied)
     }
 

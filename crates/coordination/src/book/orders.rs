@@ -2,8 +2,9 @@
 
 use super::Book;
 use crate::reconcile::{Check, OrderKind};
-use alloc::string::String;
-use model::{Millis, Moment, StepOutcome};
+use crate::rejoin::{Way, because_text};
+use alloc::{format, string::String};
+use model::{Millis, Moment, StepKind, StepOutcome};
 use serde::Serialize;
 
 /// Pause after the first failure of an order; each further one doubles it.
@@ -13,6 +14,8 @@ const ORDER_PAUSE_MAX: Millis = Millis(3_000);
 const ORDER_DEADLINE: Millis = Millis(5_000);
 /// Stopping a database takes up to F, and more if it is asked to be clean.
 const RELINQUISH_DEADLINE: Millis = Millis(15_000);
+/// The gate tells how far it is; the order is only repeated after this, under its number.
+const REJOIN_DEADLINE: Millis = Millis(60_000);
 /// Replay of what was received comes before the end of the recovery.
 const PROMOTE_DEADLINE: Millis = Millis(30_000);
 
@@ -44,6 +47,7 @@ impl Book {
         let limit = match kind {
             OrderKind::Relinquish { .. } => RELINQUISH_DEADLINE,
             OrderKind::Promote { .. } => PROMOTE_DEADLINE,
+            OrderKind::Rejoin { .. } => REJOIN_DEADLINE,
             OrderKind::Detach { .. } | OrderKind::Follow { .. } => ORDER_DEADLINE,
         };
         if let OrderKind::Promote { epoch, .. } = &kind {
@@ -72,10 +76,20 @@ impl Book {
     /// The gate says how an order ended. False if it is not waited for.
     pub fn order_ended(&mut self, number: u64, outcome: StepOutcome, evidence: &str, now: Moment) -> bool {
         let Some(pending) = self.pending.take_if(|pending| pending.number == number) else { return false };
+        if let OrderKind::Rejoin { .. } = pending.kind
+            && let Some(gate) = &mut self.gate
+        {
+            // What it said before is about the copy as it was.
+            gate.copy = None;
+        }
         match outcome {
             StepOutcome::Done => self.order_done(pending.kind, evidence),
             StepOutcome::Failed => {
                 self.pause_orders(now);
+                if let OrderKind::Rejoin { epoch, way: Way::Rewind { .. }, .. } = pending.kind {
+                    let before = self.progress.rewind_refused.filter(|(at, _)| *at == epoch);
+                    self.progress.rewind_refused = Some((epoch, before.map_or(0, |(_, n)| n) + 1));
+                }
                 if let OrderKind::Promote { epoch, .. } = pending.kind {
                     let p = &mut self.progress;
                     let times = p.promote_failed.as_ref().filter(|f| f.0 == epoch).map_or(0, |f| f.1) + 1;
@@ -106,7 +120,19 @@ impl Book {
                 p.detach_ordered = Some(epoch);
                 p.following = None;
             }
-            OrderKind::Follow { epoch, site } => p.following = Some((epoch, site)),
+            OrderKind::Follow { epoch, site, slot } => {
+                p.following = Some((epoch, site));
+                p.slotless = (!slot).then_some(epoch);
+                p.unstreamed = None;
+            }
+            OrderKind::Rejoin { way: Way::Inspect { .. }, .. } => {}
+            OrderKind::Rejoin { epoch, site, because, .. } => {
+                p.following = Some((epoch, site));
+                p.rejoined = Some((epoch, format!("{evidence} ({})", because_text(because))));
+                p.told.remove(&(StepKind::Rejoin, epoch));
+                p.rewind_refused = None;
+                p.unstreamed = None;
+            }
             OrderKind::Promote { epoch, .. } => {
                 p.promote_failed = p.promote_failed.take().filter(|f| f.0 != epoch);
             }

@@ -70,6 +70,16 @@ pub fn event_text(event: &EventKind) -> String {
         EventKind::Attested { stack, epoch, operator, reason } => {
             format!("{stack}: {operator} attests that epoch {epoch} is off: {reason}")
         }
+        EventKind::DivergedListed { stack, site, fork, evidence, .. } => format!(
+            "{stack}: {site} returns with WAL beyond {} on timeline {}: {evidence}",
+            fork.lsn, fork.timeline
+        ),
+        EventKind::Rejoined { stack, site, evidence, outcome: model::StepOutcome::Done, .. } => {
+            format!("{stack}: {site} is back: {evidence}")
+        }
+        EventKind::Rejoined { stack, site, evidence, .. } => {
+            format!("{stack}: {site} can't be brought back: {evidence}")
+        }
         EventKind::Refused { refusal } => format!("refused: {}", refusal_text(refusal)),
     }
 }

@@ -21,6 +21,7 @@ fn desired(epoch: u64, closed: u64, instruction: Instruction) -> DesiredStack {
         mode: Mode::Auto,
         system_id: None,
         instruction,
+        chain: Vec::new(),
     }
 }
 
@@ -36,6 +37,7 @@ fn standby_gate() -> GateReport {
         containment: Containment::Cgroup,
         kernel_lease: false,
         problem: None,
+        copy: None,
     }
 }
 
@@ -252,7 +254,7 @@ fn following_is_reported_only_when_it_streams_from_the_right_site_on_the_right_t
         |timeline| Instruction::Follow { site: site("dc3"), epoch: Epoch(2), timeline, report_due: true };
     let mut o = observed(2, 1);
     let d = desired(2, 1, follow(Some(Timeline(2))));
-    let order = OrderKind::Follow { epoch: Epoch(2), site: site("dc3") };
+    let order = OrderKind::Follow { epoch: Epoch(2), site: site("dc3"), slot: true };
     assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![Action::Order(order)]);
     o.progress.following = Some((Epoch(2), site("dc3")));
     let up = Upstream {

@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 use model::{
-    Cause, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId, StackId,
+    Cause, ChainLink, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId, StackId,
     StepKind, StepState, SystemId, Timeline, WalPosition, WallMillis,
 };
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,18 @@ impl Stack {
         let lapsing = self.fence_begun.is_some() && !planted!(CoverAfterFenceBegin);
         let covered = active.site == *site && !closed && !lapsing;
         covered.then(|| CoverEntry { stack: name.clone(), epoch: active.epoch, kind: self.cover.kind() })
+    }
+
+    /// The chain of promotions as sites see it.
+    #[must_use]
+    pub fn chain(&self) -> Vec<ChainLink> {
+        let link = |p: &Promotion| ChainLink {
+            epoch: p.epoch,
+            site: p.site.clone(),
+            timeline: p.timeline,
+            start: p.start,
+        };
+        self.promotions.iter().map(link).collect()
     }
 
     /// The promotion of the current epoch, if it was reported done.

@@ -212,6 +212,7 @@ impl World {
                 containment: Containment::PidNamespace,
                 kernel_lease: false,
                 problem: None,
+                copy: None,
             }),
         }
     }

@@ -54,6 +54,7 @@ fn config(settings: &BTreeMap<String, String>, command: Vec<std::ffi::OsString>)
         kernel_timer: !off("kernel_timer"),
         role_endpoint: settings.get("endpoint").and_then(|a| a.parse().ok()),
         include_file: of("include")?.into(),
+        slot_wal_mib: None,
         terms: TERMS_DEFAULT,
     })
 }

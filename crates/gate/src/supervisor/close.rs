@@ -108,7 +108,7 @@ impl Supervisor {
         }
     }
 
-    fn kill_all(&self) {
+    pub(super) fn kill_all(&self) {
         let helpers =
             [self.holder.warden_pid(), self.lease.as_ref().and_then(crate::firewall::KernelLease::process)];
         self.holder.kill_all(self.life.directory, &helpers.into_iter().flatten().collect::<BTreeSet<_>>());

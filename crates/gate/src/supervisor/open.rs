@@ -57,7 +57,7 @@ impl Supervisor {
     /// Starts the database, if a pause after a failure is over.
     pub(super) fn open(&mut self, mode: Mode) {
         let now = rpc::clock::now();
-        if self.life.ending.is_some() || !self.relinquish_stopped() || !self.life.restarts.is_due(now) {
+        if self.life.home.is_busy() || self.life.ending.is_some() || !self.relinquish_stopped() || !self.life.restarts.is_due(now) {
             return;
         }
         match self.try_open(mode) {
@@ -161,6 +161,7 @@ impl Supervisor {
                 self.push_stop();
             }
             Server::Clearing(_) => self.clear(),
+            Server::Down if self.life.home.is_busy() => {}
             Server::Down => self.look_for_foreign(),
             Server::Foreign(_) => self.look_after_foreign(),
         }

@@ -2,7 +2,7 @@
 //! repeated; orders of an earlier stream are forgotten, what they began goes on.
 
 use super::{Server, Supervisor};
-use crate::shared::{Done, Order};
+use crate::shared::{Done, Job, Order};
 use crate::{processes, sys};
 use coordination::permit::{self, Way};
 use model::{Epoch, Millis, Moment, StepOutcome, Timeline};
@@ -51,6 +51,7 @@ enum Work {
     Relinquish(Epoch),
     Promote(Epoch, Timeline),
     Stop(Epoch),
+    Rejoin(Box<Job>),
 }
 
 /// How far an order has come: none is "not yet".
@@ -96,12 +97,18 @@ impl Supervisor {
         match order {
             // The higher epoch is on disk before a standby obeys.
             Order::Detach { epoch } | Order::Follow { epoch, .. } if !self.raise(epoch) => fail(DISK),
+            Order::Rejoin(job) if !self.raise(job.epoch) => fail(DISK),
+            Order::Rejoin(job) => {
+                self.begin_rejoin(&job).map_err(|e| (StepOutcome::Failed, e))?;
+                Ok(Work::Rejoin(job))
+            }
             Order::Detach { .. } => {
-                self.set_conninfo("", true)?;
+                self.give_up_clone();
+                self.set_upstream("", "", true)?;
                 Ok(Work::Detach { reloaded: rpc::clock::now(), quiet: 0 })
             }
-            Order::Follow { conninfo, .. } => {
-                let changed = self.set_conninfo(&conninfo, false)?;
+            Order::Follow { conninfo, slot, .. } => {
+                let changed = self.set_upstream(&conninfo, &slot, false)?;
                 Err((
                     StepOutcome::Done,
                     if changed { "set and reloaded" } else { "it was set so" }.to_owned(),
@@ -118,8 +125,14 @@ impl Supervisor {
     }
 
     /// On disk, then reloaded; true if it was something else.
-    fn set_conninfo(&mut self, value: &str, always: bool) -> Result<bool, (StepOutcome, String)> {
-        let changed = self.settings.set_conninfo(value).map_err(|e| (StepOutcome::Failed, e.to_string()))?;
+    fn set_upstream(
+        &mut self,
+        conninfo: &str,
+        slot: &str,
+        always: bool,
+    ) -> Result<bool, (StepOutcome, String)> {
+        let changed = self.settings.set_upstream(conninfo, slot);
+        let changed = changed.map_err(|e| (StepOutcome::Failed, e.to_string()))?;
         if (changed || always) && matches!(self.life.server, Server::Open(_)) {
             self.holder.signal(libc::SIGHUP);
         }
@@ -137,6 +150,7 @@ impl Supervisor {
                 Work::Relinquish(epoch) => self.work_on_relinquish(*epoch),
                 Work::Promote(epoch, timeline) => self.work_on_promote(*epoch, *timeline),
                 Work::Stop(epoch) => self.work_on_stop(*epoch),
+                Work::Rejoin(job) => self.rejoin_outcome(job),
             };
             let waits = matches!(pending.work, Work::Detach { .. } | Work::Promote(..));
             match progress {
@@ -250,14 +264,17 @@ fn name(order: &Order) -> String {
             format!("promote at epoch {epoch}, above timeline {timeline_highest}")
         }
         Order::Stop { epoch } => format!("planned stop (epoch {epoch})"),
+        Order::Rejoin(job) => format!("rejoin (epoch {}): {:?}", job.epoch, job.way),
     }
 }
 
 /// The order as the rules know it.
-const fn rule(order: &Order) -> permit::Order {
+fn rule(order: &Order) -> permit::Order {
     match order {
         Order::Detach { epoch } => permit::Order::Detach(*epoch),
         Order::Follow { epoch, .. } => permit::Order::Follow(*epoch),
+        // What it ends in is a standby that follows: the same rule.
+        Order::Rejoin(job) => permit::Order::Follow(job.epoch),
         Order::Relinquish { epoch } => permit::Order::Relinquish(*epoch),
         Order::Promote { epoch, .. } => permit::Order::Promote(*epoch),
         Order::Stop { epoch } => permit::Order::Stop(*epoch),

@@ -112,6 +112,7 @@ impl Supervisor {
 
     fn report(&self, data: Data) -> GateReport {
         let record = self.memory.record().unwrap_or_default();
+        let usable = !self.life.home.overwrites();
         let open = match &self.life.server {
             Server::Open(open) | Server::Clearing(open) if open.promotion.is_none() => match open.mode {
                 Mode::Standby => None,
@@ -125,12 +126,13 @@ impl Supervisor {
             closed: record.closed,
             open,
             running: !matches!(self.life.server, Server::Down),
-            standby: data == Data::Standby,
-            data_present: data != Data::Absent,
+            standby: data == Data::Standby && usable,
+            data_present: data != Data::Absent && usable,
             clean_shutdown: self.life.clean.or_else(|| self.found_clean()),
             containment: self.holder.way(),
             kernel_lease: self.lease.as_ref().is_some_and(crate::firewall::KernelLease::is_known),
             problem: self.problem(),
+            copy: self.life.home.report.clone(),
         }
     }
 

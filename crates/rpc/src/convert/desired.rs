@@ -97,6 +97,7 @@ impl From<DesiredStack> for v1::DesiredStack {
             mode: v1::Mode::from(desired.mode).into(),
             system_id: desired.system_id.map(|id| id.0),
             instruction: Some(desired.instruction.into()),
+            chain: messages(desired.chain),
         }
     }
 }
@@ -112,6 +113,7 @@ impl TryFrom<v1::DesiredStack> for DesiredStack {
             mode: mode(message.mode)?,
             system_id: message.system_id.map(SystemId),
             instruction: required("instruction", message.instruction)?,
+            chain: list("chain", message.chain)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! `model` to message never fails (`From`). Message to `model` names the field at fault
 //! (`TryFrom`): an unknown number in an enumeration is refused, never taken for something else.
 
+mod copy;
 mod desired;
 mod grant;
 mod report;

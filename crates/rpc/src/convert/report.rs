@@ -145,6 +145,7 @@ impl From<GateReport> for v1::GateReport {
             containment: v1::Containment::from(report.containment).into(),
             kernel_lease: report.kernel_lease,
             problem: report.problem,
+            copy: report.copy.map(v1::CopyReport::from),
         }
     }
 }
@@ -163,6 +164,7 @@ impl TryFrom<v1::GateReport> for GateReport {
             containment: known::<v1::Containment>("containment", message.containment)?.into(),
             kernel_lease: message.kernel_lease,
             problem: message.problem,
+            copy: optional("copy", message.copy)?,
         })
     }
 }
@@ -199,6 +201,8 @@ impl From<StepKind> for v1::StepKind {
             StepKind::Promote => Self::StepPromote,
             StepKind::Follow => Self::StepFollow,
             StepKind::VerifyWrite => Self::StepVerifyWrite,
+            StepKind::ListDiverged => Self::StepListDiverged,
+            StepKind::Rejoin => Self::StepRejoin,
         }
     }
 }
@@ -213,6 +217,8 @@ impl TryFrom<v1::StepKind> for StepKind {
             v1::StepKind::StepPromote => Ok(Self::Promote),
             v1::StepKind::StepFollow => Ok(Self::Follow),
             v1::StepKind::StepVerifyWrite => Ok(Self::VerifyWrite),
+            v1::StepKind::StepListDiverged => Ok(Self::ListDiverged),
+            v1::StepKind::StepRejoin => Ok(Self::Rejoin),
             v1::StepKind::StepUnspecified => Err(unknown("step", kind.into())),
         }
     }

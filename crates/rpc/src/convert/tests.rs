@@ -3,7 +3,7 @@
 use super::*;
 use crate::v1;
 use model::{
-    Containment, Cover, CoverEntry, CoverKind, DatabaseReport, DatabaseRole, Desired, DesiredStack, Epoch,
+    ChainLink, Containment, CopyMark, CopyReport, CopyState, CopyTask, CopyWork, Cover, CoverEntry, CoverKind, DatabaseReport, DatabaseRole, Desired, DesiredStack, Diverged, Epoch,
     GateReport, Grant, GrantTerms, Incarnation, Instruction, LogIndex, Lsn, Mode, RegistrationAnswer,
     RenewRequest, RenewalNumber, Replica, SiteEpochs, SiteReport, StepKind, StepOutcome, StepReport,
     SystemId, TimedAck, Timeline, Upstream, WalPosition,
@@ -146,6 +146,41 @@ fn a_database() -> impl Strategy<Value = DatabaseReport> {
     )
 }
 
+fn a_link() -> ChainLink {
+    let site = SiteId::new("dc1").expect("a name");
+    ChainLink { epoch: Epoch(3), site, timeline: Timeline(4), start: Lsn(5) }
+}
+
+fn a_copy() -> CopyReport {
+    let fork = WalPosition { timeline: Timeline(1), lsn: Lsn(77) };
+    CopyReport {
+        state: CopyState::Primary,
+        system_id: Some(SystemId(9)),
+        timeline: Timeline(2),
+        parents: vec![fork],
+        checkpoint: Lsn(78),
+        clean: true,
+        can_rewind: true,
+        size: 10,
+        free: 20,
+        mark: Some(CopyMark::RewindDone),
+        diverged: Some(Diverged {
+            fork,
+            readable: true,
+            records: 1,
+            bytes: 2,
+            commits: 3,
+            summary: "a list".to_owned(),
+        }),
+        task: Some(CopyTask {
+            work: CopyWork::Rewind,
+            done_kib: 1,
+            total_kib: Some(2),
+            elapsed: Millis(3),
+        }),
+    }
+}
+
 fn a_gate() -> impl Strategy<Value = GateReport> {
     let containment = prop_oneof![
         Just(Containment::Cgroup),
@@ -165,6 +200,7 @@ fn a_gate() -> impl Strategy<Value = GateReport> {
             clean_shutdown,
             containment,
             kernel_lease: flags[3],
+            copy: flags[0].then(a_copy),
             problem,
         },
     )
@@ -226,6 +262,7 @@ fn a_view() -> impl Strategy<Value = Desired> {
             mode,
             system_id,
             instruction,
+            chain: vec![a_link()],
         },
     );
     (any::<u64>(), vec(part, 0..4)).prop_map(|(index, mut stacks)| {

@@ -68,6 +68,7 @@ pub fn read(root: &Section<'_>) -> Option<GateFile> {
             kernel_timer,
             role_endpoint: role_endpoint.map(|l| l.value),
             include_file: database.include_file,
+            slot_wal_mib: database.slot_wal_mib,
             terms: GrantTerms {
                 lease_duration: values.lease_duration,
                 fence_deadline: values.fence_deadline,
@@ -106,6 +107,7 @@ struct Database {
     port: u16,
     run_as: Option<Located<String>>,
     include_file: std::path::PathBuf,
+    slot_wal_mib: Option<u64>,
 }
 
 fn database(section: Section<'_>) -> Option<Database> {
@@ -123,8 +125,10 @@ fn database(section: Section<'_>) -> Option<Database> {
             "put it outside, or another site's settings come with a copy",
         );
     }
+    let slot_wal_mib = section.number_opt("slot_wal_mib").map(|n| n.value);
     section.finish();
-    Some(Database { data_directory: data_directory?, port: port?, run_as, include_file: include_file?.value })
+    let include_file = include_file?.value;
+    Some(Database { data_directory: data_directory?, port: port?, run_as, include_file, slot_wal_mib })
 }
 
 const CONTAINMENTS: &[(&str, ContainmentChoice)] = &[

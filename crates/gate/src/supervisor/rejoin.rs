@@ -1,0 +1,602 @@
+//! Brings a copy home: PostgreSQL's tools run here, held as the database is, while nothing of the
+//! database runs. What overwrites is marked on disk before it begins (design, section 8).
+//!
+//! ```text
+//! follow:   stop -> standby.signal
+//! inspect:  stop -> pg_waldump -> read
+//! rewind:   stop -> keep -> [recover] -> dry run -> MARK -> pg_rewind -> own files, standby.signal
+//! clone:    stop -> keep -> pg_basebackup beside -> own files, standby.signal -> MARK -> swap
+//! ```
+
+use super::{Server, Supervisor};
+use crate::beside::{self, Stage};
+use crate::shared::Job;
+use crate::hold::{Program, find_program};
+use crate::waldump::{self, Beyond};
+use crate::{Error, copy};
+use coordination::rejoin::Way;
+use model::{CopyTask, CopyWork, Diverged, Millis, Moment, StepOutcome, WalPosition};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+/// A tool that says nothing for this long has failed.
+const SILENCE_MAX: Millis = Millis(300_000);
+/// The server's own recovery says little.
+const RECOVERY_SILENCE_MAX: Millis = Millis(3_600_000);
+/// The copy's files are looked at this often.
+const LOOK_EVERY: Millis = Millis(200);
+/// A standby must have run for this long before "it streams" is believed of the new copy.
+const STREAMS_AFTER: Millis = Millis(2_000);
+/// What a tool said last, for evidence.
+const COMPLAINT_CHARS: usize = 400;
+/// Standard output and standard error of the tools, beside the data directory.
+const OUTPUT: &str = "tool.out";
+const LOG: &str = "tool.log";
+/// Redirects, and becomes the tool.
+const SHELL: &str =
+    "out=$1; err=$2; shift 2; LC_ALL=C; export LC_ALL; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null";
+/// A source that is gone is noticed.
+const KEEPALIVES: &str =
+    " keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=20000";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tool {
+    Waldump,
+    Recover,
+    TryRewind,
+    Rewind,
+    Clone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    Keep,
+    ReadDump,
+    FinishRewind,
+    PrepareNew,
+}
+
+enum Step {
+    /// Waits until the server is down.
+    Stop,
+    /// A thread works on files; nothing forks there.
+    Files(Files, Receiver<Result<Option<Diverged>, String>>),
+    /// A tool runs.
+    Tool(Tool),
+    /// It ended so; what it left is being killed.
+    Ended(Tool, u8),
+}
+
+/// A job under way.
+pub(super) struct Rejoin {
+    job: Job,
+    began: Moment,
+    step: Step,
+    /// When the tool last said something, and how much it had said.
+    heard: (Moment, u64),
+}
+
+/// What is known of the copy, from turn to turn.
+#[derive(Default)]
+pub(super) struct Home {
+    pub(super) rejoin: Option<Rejoin>,
+    ended: Option<(Job, StepOutcome, String)>,
+    diverged: Option<Diverged>,
+    size: copy::Size,
+    looked: Option<Moment>,
+    pub(super) report: Option<model::CopyReport>,
+    removing: Option<Receiver<io::Result<()>>>,
+}
+
+impl Home {
+    pub(super) fn is_busy(&self) -> bool {
+        self.rejoin.is_some()
+    }
+
+    /// True while the copy can't be relied upon.
+    pub(super) fn overwrites(&self) -> bool {
+        self.rejoin.as_ref().is_some_and(|r| matches!(r.job.way, Way::Rewind { .. } | Way::Clone))
+    }
+}
+
+/// What a step came to: the next one, or the end.
+type Next = Result<Option<Step>, (StepOutcome, String)>;
+
+fn end<T>(evidence: impl Into<String>) -> Result<T, (StepOutcome, String)> {
+    Err((StepOutcome::Done, evidence.into()))
+}
+
+fn fail<T>(evidence: impl Into<String>) -> Result<T, (StepOutcome, String)> {
+    Err((StepOutcome::Failed, evidence.into()))
+}
+
+impl Supervisor {
+    /// Takes a job; the same one again is the same one.
+    pub(super) fn begin_rejoin(&mut self, job: &Job) -> Result<(), String> {
+        match &self.life.home.rejoin {
+            Some(rejoin) if rejoin.job == *job => return Ok(()),
+            Some(_) => return Err("something else is being done to the copy".into()),
+            None => {}
+        }
+        self.data.beside().make(self.user.as_ref()).map_err(|e| format!("beside the data directory: {e}"))?;
+        tracing::info!("rejoin for epoch {}: {:?}", job.epoch, job.way);
+        let now = rpc::clock::now();
+        self.life.home.ended = None;
+        self.life.home.looked = None;
+        self.life.home.rejoin =
+            Some(Rejoin { job: job.clone(), began: now, step: Step::Stop, heard: (now, 0) });
+        Ok(())
+    }
+
+    /// How a job ended; none while it goes on.
+    pub(super) fn rejoin_outcome(&self, job: &Job) -> Option<(StepOutcome, String)> {
+        if self.life.home.rejoin.as_ref().is_some_and(|r| r.job == *job) {
+            return None;
+        }
+        match &self.life.home.ended {
+            Some((done, outcome, evidence)) if done == job => Some((*outcome, evidence.clone())),
+            _ => Some((StepOutcome::Unknown, "it is not known how it ended".into())),
+        }
+    }
+
+    /// A base backup is given up for something more urgent: the old copy is whole.
+    pub(super) fn give_up_clone(&mut self) {
+        if let Some(rejoin) = &self.life.home.rejoin
+            && rejoin.job.way == Way::Clone
+            && matches!(rejoin.step, Step::Tool(_))
+        {
+            tracing::warn!("the base backup is given up: the group wants something else");
+            self.kill_all();
+        }
+    }
+
+    /// A tool's process was reaped; false if it was none.
+    pub(super) fn tool_ended(&mut self, code: u8) -> bool {
+        let Some(rejoin) = &mut self.life.home.rejoin else { return false };
+        let Step::Tool(tool) = rejoin.step else { return false };
+        tracing::info!("{tool:?} ended with exit code {code}");
+        rejoin.step = Step::Ended(tool, code);
+        true
+    }
+
+    /// One step of the job under way, and a look at the copy.
+    pub(super) fn work_on_rejoin(&mut self) {
+        self.look_at_copy();
+        let Some(mut rejoin) = self.life.home.rejoin.take() else { return self.clean_up_home() };
+        match self.rejoin_step(&mut rejoin) {
+            Ok(next) => {
+                if let Some(step) = next {
+                    rejoin.step = step;
+                    rejoin.heard = (rpc::clock::now(), 0);
+                }
+                self.life.home.rejoin = Some(rejoin);
+            }
+            Err((outcome, evidence)) => {
+                tracing::info!("rejoin: {outcome:?}: {evidence}");
+                self.life.home.ended = Some((rejoin.job, outcome, evidence));
+                self.life.home.looked = None;
+                self.look_at_copy();
+            }
+        }
+    }
+
+    fn rejoin_step(&mut self, rejoin: &mut Rejoin) -> Next {
+        match &rejoin.step {
+            Step::Stop => self.step_stop(&rejoin.job),
+            Step::Files(files, done) => match done.try_recv() {
+                Err(TryRecvError::Empty) => Ok(None),
+                Err(TryRecvError::Disconnected) => fail("a thread died"),
+                Ok(Err(e)) => fail(e),
+                Ok(Ok(found)) => self.files_done(&rejoin.job, *files, found),
+            },
+            Step::Tool(tool) => {
+                let tool = *tool;
+                self.watch_tool(tool, rejoin);
+                Ok(None)
+            }
+            Step::Ended(tool, code) => {
+                if !self.holder.is_empty(self.life.directory) {
+                    self.kill_all();
+                    return Ok(None);
+                }
+                self.tool_done(&rejoin.job, *tool, *code)
+            }
+        }
+    }
+
+    fn step_stop(&mut self, job: &Job) -> Next {
+        match &self.life.server {
+            Server::Down => {}
+            Server::Open(_) | Server::Clearing(_) => {
+                self.stop_planned(None);
+                return Ok(None);
+            }
+            Server::Foreign(_) => return fail("a server that this gate did not start runs there"),
+        }
+        self.life.directory = crate::processes::DirectoryId::of(self.data.path());
+        match job.way {
+            Way::Follow => {
+                beside::make_file(&self.data.path().join("standby.signal"), self.user.as_ref())
+                    .or_else(|e| fail(format!("standby.signal: {e}")))?;
+                self.set_home_upstream(job)?;
+                end("it holds nothing beyond the chain: it follows as it is")
+            }
+            Way::Inspect { .. } => self.start_tool(job, Tool::Waldump),
+            Way::Rewind { .. } | Way::Clone => Ok(Some(self.start_files(job, Files::Keep))),
+        }
+    }
+
+    fn files_done(&mut self, job: &Job, files: Files, found: Option<Diverged>) -> Next {
+        match files {
+            Files::Keep if job.way == Way::Clone => {
+                beside::make_directory(&self.data.beside().new_copy(), self.user.as_ref())
+                    .or_else(|e| fail(format!("a place for the new copy: {e}")))?;
+                self.start_tool(job, Tool::Clone)
+            }
+            Files::Keep if self.data.control().is_some_and(|c| c.is_clean()) => {
+                self.start_tool(job, Tool::TryRewind)
+            }
+            Files::Keep => self.start_tool(job, Tool::Recover),
+            Files::ReadDump => {
+                let text = found.as_ref().map_or_else(String::new, |d| d.summary.clone());
+                self.life.home.diverged = found;
+                end(text)
+            }
+            Files::FinishRewind => {
+                let marked = self.data.beside().set(Stage::RewindDone);
+                marked.or_else(|e| fail(format!("the marker: {e}")))?;
+                self.set_home_upstream(job)?;
+                self.life.home.diverged = None;
+                end(format!("rewound to before {}", fork_text(job)))
+            }
+            Files::PrepareNew => {
+                let beside = self.data.beside();
+                let swapped = beside.set(Stage::Swap).and_then(|()| beside.swap());
+                swapped.or_else(|e| fail(format!("the new copy can't take the old one's place: {e}")))?;
+                self.set_home_upstream(job)?;
+                self.life.home.diverged = None;
+                self.life.home.size = copy::Size::default();
+                end("a base backup took the old copy's place")
+            }
+        }
+    }
+
+    fn tool_done(&mut self, job: &Job, tool: Tool, code: u8) -> Next {
+        let said = || self.complaint();
+        match tool {
+            // It always ends with a complaint: at the end of the WAL.
+            Tool::Waldump => Ok(Some(self.start_files(job, Files::ReadDump))),
+            Tool::Recover if code == 0 => self.start_tool(job, Tool::TryRewind),
+            Tool::Recover => fail(format!("the copy can't be recovered: {}", said())),
+            Tool::TryRewind if code == 0 => {
+                let marked = self.data.beside().set(Stage::RewindBegun);
+                marked.or_else(|e| fail(format!("the marker: {e}")))?;
+                self.start_tool(job, Tool::Rewind)
+            }
+            Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {}", said())),
+            Tool::Rewind if code == 0 => Ok(Some(self.start_files(job, Files::FinishRewind))),
+            Tool::Rewind => {
+                fail(format!("pg_rewind ended with {code} midway: this directory is lost: {}", said()))
+            }
+            Tool::Clone if code == 0 => Ok(Some(self.start_files(job, Files::PrepareNew))),
+            Tool::Clone => fail(format!("pg_basebackup ended with {code}: {}", said())),
+        }
+    }
+
+    fn set_home_upstream(&mut self, job: &Job) -> Result<(), (StepOutcome, String)> {
+        let set = self.settings.set_upstream(&job.conninfo, &job.slot);
+        set.map(drop).or_else(|e| fail(e.to_string()))
+    }
+
+    /// The tool's last words.
+    fn complaint(&self) -> String {
+        let text = fs::read(self.data.beside().at(LOG)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.split(['\n', '\r']).filter(|l| !l.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(3)..].join(" | ");
+        let skip = last.chars().count().saturating_sub(COMPLAINT_CHARS);
+        last.chars().skip(skip).collect()
+    }
+
+    fn watch_tool(&self, tool: Tool, rejoin: &mut Rejoin) {
+        let now = rpc::clock::now();
+        let length = |name: &str| fs::metadata(self.data.beside().at(name)).map_or(0, |m| m.len());
+        let said = length(OUTPUT) + length(LOG);
+        if said != rejoin.heard.1 {
+            rejoin.heard = (now, said);
+        }
+        let patience = if tool == Tool::Recover { RECOVERY_SILENCE_MAX } else { SILENCE_MAX };
+        if now.elapsed_shortest(rejoin.heard.0) > patience {
+            tracing::error!("{tool:?} has said nothing for {patience}: it is killed");
+            self.kill_all();
+        }
+    }
+
+    fn start_tool(&mut self, job: &Job, tool: Tool) -> Next {
+        let started = self.tool_program(job, tool).and_then(|program| self.holder.start(&program));
+        match started {
+            Ok(()) => Ok(Some(Step::Tool(tool))),
+            Err(e) => fail(format!("{tool:?}: {e}")),
+        }
+    }
+
+    fn tool_program(&self, job: &Job, tool: Tool) -> Result<Program, Error> {
+        let beside = self.data.beside();
+        for name in [OUTPUT, LOG] {
+            let path = beside.at(name);
+            beside::make_file(&path, self.user.as_ref()).map_err(Error::file("make", &path))?;
+        }
+        let mut words: Vec<OsString> = vec!["sh".into(), "-c".into(), SHELL.into(), "tripoint-rejoin".into()];
+        words.push(beside.at(OUTPUT).into());
+        words.push(beside.at(LOG).into());
+        words.extend(self.tool_words(job, tool)?);
+        Program::new(&words)
+    }
+
+    fn tool_words(&self, job: &Job, tool: Tool) -> Result<Vec<OsString>, Error> {
+        let data = self.data.path();
+        let mut words: Vec<OsString> = Vec::new();
+        match tool {
+            Tool::Waldump => {
+                let (Way::Inspect { fork } | Way::Rewind { fork }) = job.way else { return Ok(words) };
+                words.push(self.tool_path("pg_waldump")?.into());
+                words.push("-p".into());
+                words.push(data.join("pg_wal").into());
+                // The copy's own timeline: it has its own segment of the fork.
+                let own = self.data.control().map_or(fork.timeline, |c| c.newest_timeline());
+                words.push("-t".into());
+                words.push(own.to_string().into());
+                words.push("-s".into());
+                words.push(fork.lsn.to_string().into());
+            }
+            Tool::Recover => {
+                words.push(self.tool_path("postgres")?.into());
+                words.extend(["--single", "-F", "-D"].map(OsString::from));
+                words.push(data.into());
+                if let Some(file) = self.own_main_file() {
+                    words.push("-c".into());
+                    words.push(format!("config_file={}", file.display()).into());
+                }
+                words.push("template1".into());
+            }
+            Tool::TryRewind | Tool::Rewind => {
+                words.push(self.tool_path("pg_rewind")?.into());
+                words.push("-D".into());
+                words.push(data.into());
+                words.push(format!("--source-server={}", lasting(&job.rewind_conninfo)).into());
+                words.extend(["-P", "--no-ensure-shutdown"].map(OsString::from));
+                if let Some(file) = self.own_main_file() {
+                    words.push(format!("--config-file={}", file.display()).into());
+                }
+                if tool == Tool::TryRewind {
+                    words.push("--dry-run".into());
+                }
+            }
+            Tool::Clone => {
+                words.push(self.tool_path("pg_basebackup")?.into());
+                words.push("-D".into());
+                words.push(self.data.beside().new_copy().into());
+                words.push("-d".into());
+                words.push(lasting(&job.conninfo).into());
+                words.extend(["-X", "stream", "-c", "fast", "-P", "-w"].map(OsString::from));
+                if !job.slot.is_empty() {
+                    words.push("-S".into());
+                    words.push(job.slot.as_str().into());
+                }
+            }
+        }
+        Ok(words)
+    }
+
+    /// The main configuration file, if it lies outside of the data directory.
+    fn own_main_file(&self) -> Option<PathBuf> {
+        let file = self.settings.main_file();
+        (!file.starts_with(self.data.path())).then(|| file.to_owned())
+    }
+
+    /// Beside the server's program, or in PATH.
+    fn tool_path(&self, name: &str) -> Result<PathBuf, Error> {
+        let server = self.config.command.first().ok_or_else(|| Error::Command("no command".into()))?;
+        let beside = find_program(server)?.canonicalize().ok().map(|p| p.with_file_name(name));
+        match beside.filter(|p| p.exists()) {
+            Some(path) => Ok(path),
+            None => find_program(name.as_ref()),
+        }
+    }
+
+    fn start_files(&self, job: &Job, files: Files) -> Step {
+        let (sender, done) = sync_channel(1);
+        let work = FileWork {
+            beside: self.data.beside().clone(),
+            data: self.data.path().to_owned(),
+            user: self.user.clone(),
+            job: job.clone(),
+            known: self.life.home.diverged.clone(),
+            segment_size: self.data.control().and_then(|c| c.more).map_or(16 << 20, |m| m.segment_size),
+        };
+        let run = move || {
+            // Nobody waits any more if the gate ends.
+            let _ = sender.send(work.run(files));
+        };
+        if let Err(e) = std::thread::Builder::new().name("gate-files".into()).spawn(run) {
+            tracing::error!("no thread for files: {e}");
+        }
+        Step::Files(files, done)
+    }
+
+    /// What the files say, not at every turn.
+    fn look_at_copy(&mut self) {
+        let now = rpc::clock::now();
+        let fresh = self.life.home.looked.is_some_and(|t| now.elapsed_shortest(t) < LOOK_EVERY);
+        if fresh {
+            return;
+        }
+        self.life.home.looked = Some(now);
+        let task = self.life.home.rejoin.as_ref().map(|rejoin| self.task(rejoin, now));
+        let down = matches!(self.life.server, Server::Down);
+        let size = if down { self.life.home.size.get(self.data.path()) } else { 0 };
+        let diverged = self.life.home.diverged.clone();
+        self.life.home.report = Some(copy::report(&self.data, size, diverged, task));
+    }
+
+    fn task(&self, rejoin: &Rejoin, now: Moment) -> CopyTask {
+        let work = match (&rejoin.step, rejoin.job.way) {
+            (_, Way::Inspect { .. }) => CopyWork::Inspect,
+            (Step::Tool(Tool::Recover) | Step::Ended(Tool::Recover, _), _) => CopyWork::Recover,
+            (Step::Files(Files::Keep, _) | Step::Stop, Way::Rewind { .. } | Way::Clone) => CopyWork::Keep,
+            (Step::Files(Files::PrepareNew, _), _) | (_, Way::Follow) => CopyWork::Swap,
+            (_, Way::Rewind { .. }) => CopyWork::Rewind,
+            (_, Way::Clone) => CopyWork::Clone,
+        };
+        let (done_kib, total_kib) = match rejoin.step {
+            Step::Tool(Tool::Rewind | Tool::Clone) => copy::progress(self.data.beside(), LOG),
+            _ => (0, None),
+        };
+        CopyTask { work, done_kib, total_kib, elapsed: now.elapsed_longest(rejoin.began) }
+    }
+
+    /// Once the copy streams, nothing of the way back is needed any more.
+    fn clean_up_home(&mut self) {
+        if let Some(removing) = &self.life.home.removing {
+            match removing.try_recv() {
+                Err(TryRecvError::Empty) => return,
+                Ok(Err(e)) => tracing::warn!("the old copy can't be removed: {e}"),
+                Ok(Ok(())) => tracing::info!("the old copy is removed: the new one streams"),
+                Err(TryRecvError::Disconnected) => {}
+            }
+            self.life.home.removing = None;
+        }
+        if !self.streams() {
+            return;
+        }
+        self.life.home.diverged = None;
+        let beside = self.data.beside().clone();
+        if beside.mark().is_some()
+            && let Err(e) = beside.clear()
+        {
+            self.complain(&format!("the marker can't be removed: {e}"));
+        }
+        if beside.has_old() {
+            let (sender, done) = sync_channel(1);
+            let remove = move || drop(sender.send(beside.remove_old()));
+            if std::thread::Builder::new().name("gate-remove".into()).spawn(remove).is_ok() {
+                self.life.home.removing = Some(done);
+            }
+        }
+    }
+
+    /// True if the actor has seen the standby stream that runs now.
+    fn streams(&self) -> bool {
+        let Server::Open(open) = &self.life.server else { return false };
+        let Some((asked, report)) = &self.life.database else { return false };
+        open.mode == coordination::permit::Mode::Standby
+            && open.stop.is_none()
+            && asked.elapsed_shortest(open.since) >= STREAMS_AFTER
+            && report.upstream.as_ref().is_some_and(|up| up.streaming)
+    }
+}
+
+fn fork_text(job: &Job) -> String {
+    match job.way {
+        Way::Inspect { fork } | Way::Rewind { fork } => format!("{} on timeline {}", fork.lsn, fork.timeline),
+        Way::Follow | Way::Clone => String::new(),
+    }
+}
+
+/// A connection string whose connection notices that the other side is gone. A URI stays as it is.
+fn lasting(conninfo: &str) -> String {
+    if conninfo.contains("://") || conninfo.contains("keepalives") {
+        conninfo.to_owned()
+    } else {
+        format!("{conninfo}{KEEPALIVES}")
+    }
+}
+
+/// Work on files alone, on a thread.
+struct FileWork {
+    beside: beside::Beside,
+    data: PathBuf,
+    user: Option<crate::hold::User>,
+    job: Job,
+    known: Option<Diverged>,
+    segment_size: u64,
+}
+
+impl FileWork {
+    fn run(&self, files: Files) -> Result<Option<Diverged>, String> {
+        match files {
+            Files::Keep => self.keep().map(|()| None).map_err(|e| format!("keep what is overwritten: {e}")),
+            Files::ReadDump => self.read_dump().map(Some).map_err(|e| format!("read what diverged: {e}")),
+            Files::FinishRewind => self.make_standby(&self.data.clone()).map(|()| None),
+            Files::PrepareNew => {
+                let new = self.beside.new_copy();
+                self.check_identity(&new)?;
+                self.make_standby(&new).map(|()| None)
+            }
+        }
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        // What an interrupted rewind left is not this site's own: an empty pg_hba.conf, for one.
+        if !self.beside.is_lost() {
+            self.beside.keep_own()?;
+        }
+        if let Some(seen) = self.known.as_ref().filter(|seen| seen.records > 0) {
+            let output = BufReader::new(File::open(self.beside.at("diverged.out"))?);
+            let last = Beyond::read(output)?.last;
+            let place = |lsn: model::Lsn| lsn.0 / self.segment_size;
+            let places = place(seen.fork.lsn)..=place(last) + 1;
+            let kept = self.beside.keep_wal(&set_name(seen.fork), places, self.segment_size)?;
+            tracing::info!("the diverged WAL is kept in {}", kept.display());
+        }
+        beside::remove_tree(&self.beside.new_copy())
+    }
+
+    fn read_dump(&self) -> io::Result<Diverged> {
+        let (Way::Inspect { fork } | Way::Rewind { fork }) = self.job.way else {
+            return Err(io::Error::other("no fork"));
+        };
+        let output = self.beside.at(OUTPUT);
+        let beyond = Beyond::read(BufReader::new(File::open(&output)?))?;
+        let complaint = fs::read_to_string(self.beside.at(LOG)).unwrap_or_default();
+        let readable = beyond.records > 0 || waldump::ends_at_the_fork(&complaint);
+        let mut summary = beyond.summary();
+        if beyond.records > 0 {
+            let set = self.beside.at("diverged").join(set_name(fork));
+            fs::create_dir_all(&set)?;
+            fs::write(set.join("list.txt"), beyond.list())?;
+            summary.push_str(&format!("; kept in {}", set.display()));
+            fs::rename(&output, self.beside.at("diverged.out"))?;
+        } else if !readable {
+            summary = format!("the WAL from there on is not there any more ({})", complaint.trim());
+        }
+        let Beyond { records, bytes, commits, .. } = beyond;
+        Ok(Diverged { fork, readable, records, bytes, commits, summary })
+    }
+
+    fn make_standby(&self, data: &std::path::Path) -> Result<(), String> {
+        let user = self.user.as_ref();
+        self.beside
+            .restore_own(data, user)
+            .and_then(|()| beside::make_file(&data.join("standby.signal"), user))
+            .map_err(|e| format!("make {} a standby: {e}", data.display()))
+    }
+
+    fn check_identity(&self, new: &std::path::Path) -> Result<(), String> {
+        let copied = crate::data::DataDirectory::new(new, None);
+        let control = copied.control().ok_or("the base backup has no control file")?;
+        match (control.more.map(|m| m.system_id), self.job.system_id) {
+            (Some(found), Some(ours)) if found != ours => {
+                Err(format!("the base backup is another database's (system identifier {found})"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn set_name(fork: WalPosition) -> String {
+    format!("t{}-{:X}", fork.timeline, fork.lsn.0)
+}
