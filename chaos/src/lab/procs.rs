@@ -87,6 +87,16 @@ pub fn postmaster(data: &Path) -> Option<Process> {
     all.iter().filter(root).filter(is_server).max_by_key(|p| p.started).copied()
 }
 
+/// The processes among these that run a program of this name.
+#[must_use]
+pub fn running(pids: &[i32], program: &str) -> Vec<i32> {
+    let runs = |pid: &&i32| {
+        let line = command_line(**pid);
+        line.first().is_some_and(|word| word.rsplit('/').next() == Some(program))
+    };
+    pids.iter().filter(runs).copied().collect()
+}
+
 /// Backends that serve clients of the server at `data`: (pid, title).
 #[must_use]
 pub fn client_backends(data: &Path) -> Vec<(i32, String)> {

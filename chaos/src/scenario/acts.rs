@@ -53,6 +53,9 @@ impl Run<'_> {
             }
             Act::Wait(span) => self.wait(span),
             Act::WaitMoved => self.wait_moved(),
+            Act::WaitHome(who) => self.wait_home(who),
+            Act::CheckListed(who) => self.check_listed(who),
+            Act::KillTool(who, tool) => self.kill_tool(who, tool),
             Act::WaitTransition => self.wait_transition(),
         }
     }

@@ -37,6 +37,49 @@ pub const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "site-returns",
+        about: "dc1 killed, started again: a streaming standby without a hand",
+        acts: &[
+            Act::KillSite(Active),
+            Act::WaitMoved,
+            Act::Wait(Span::Ms(2_000)),
+            Act::StartSite(Active),
+            Act::WaitHome(Active),
+        ],
+        gone: true,
+        ..BASE
+    },
+    Scenario {
+        name: "site-returns-diverged",
+        about: "dc1 cut off while a client inside writes: what only dc1 had is listed, then rewound",
+        inside: Inside::SteadyAndPipeline,
+        acts: &[
+            Act::Cut(&[CutOf::Off(Active)]),
+            Act::WaitMoved,
+            Act::Wait(Span::Ms(2_000)),
+            Act::Cut(&[]),
+            Act::WaitHome(Active),
+            Act::CheckListed(Active),
+        ],
+        gone: true,
+        ..BASE
+    },
+    Scenario {
+        name: "rewind-killed",
+        about: "the same, and pg_rewind killed midway: a base backup, without a hand",
+        inside: Inside::SteadyAndPipeline,
+        acts: &[
+            Act::Cut(&[CutOf::Off(Active)]),
+            Act::WaitMoved,
+            Act::Wait(Span::Ms(2_000)),
+            Act::Cut(&[]),
+            Act::KillTool(Active, "pg_rewind"),
+            Act::WaitHome(Active),
+        ],
+        gone: true,
+        ..BASE
+    },
+    Scenario {
         name: "site-partitioned",
         about: "dc1 cut off, alive",
         acts: &[Act::Cut(&[CutOf::Off(Active)])],

@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod catalogue;
+mod home;
 pub mod judge;
 pub mod plan;
 pub mod run;

@@ -110,6 +110,12 @@ pub enum Act {
     Wait(Span),
     /// Waits until a site other than the first active one acknowledges.
     WaitMoved,
+    /// Waits until the site streams from the winner: nobody but the product brings it home.
+    WaitHome(Who),
+    /// The list of what only that site had must name what was lost.
+    CheckListed(Who),
+    /// Waits for this tool of PostgreSQL at the site and kills it.
+    KillTool(Who, &'static str),
     /// Waits until the group's log shows that a transition has begun.
     WaitTransition,
 }

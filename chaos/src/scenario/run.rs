@@ -289,7 +289,8 @@ impl Run<'_> {
         })
     }
 
-    fn rows(&self, site: u8) -> Result<FinalRows> {
+    /// Rows of all clients at a site.
+    pub(super) fn rows(&self, site: u8) -> Result<FinalRows> {
         let mut rows = FinalRows::new();
         for client in &self.clients {
             let name = &client.history.client;

@@ -42,13 +42,16 @@ impl Turn<'_> {
         if timeline.is_some() && self.come_home(site, epoch, gate, actions) {
             return;
         }
+        let p = &self.observed.progress;
         if !gate.standby {
-            if gate.data_present {
+            // Without a word on the copy nothing is done: it comes with the next report, unless the
+            // gate is of an older version.
+            let asked = p.rejoined.as_ref().is_some_and(|(at, _)| *at == epoch);
+            if gate.data_present && gate.copy.is_none() && !asked {
                 actions.push(Action::Problem(NEEDS_REJOIN));
             }
             return;
         }
-        let p = &self.observed.progress;
         let slotless = p.slotless == Some(epoch);
         if p.following.as_ref() != Some(&(epoch, site.clone())) {
             self.order(OrderKind::Follow { epoch, site: site.clone(), slot: !slotless }, actions);

@@ -288,3 +288,141 @@ fn a_former_primary_is_left_alone() {
         assert_eq!(actions, vec![Action::Problem(NEEDS_REJOIN)]);
     }
 }
+
+fn link(epoch: u64, name: &str, timeline: u32, start: u64) -> model::ChainLink {
+    model::ChainLink {
+        epoch: Epoch(epoch),
+        site: site(name),
+        timeline: Timeline(timeline),
+        start: Lsn(start),
+    }
+}
+
+/// dc2 ran epoch 1 and comes back; dc3 is active at epoch 2, on timeline 2 from 1000 on.
+fn returning() -> (DesiredStack, Observed) {
+    let follow = Instruction::Follow {
+        site: site("dc3"),
+        epoch: Epoch(2),
+        timeline: Some(Timeline(2)),
+        report_due: false,
+    };
+    let chain = vec![link(1, "dc2", 1, 0), link(2, "dc3", 2, 1_000)];
+    let d = DesiredStack { chain, ..desired(2, 2, follow) };
+    let copy = model::CopyReport {
+        state: model::CopyState::Primary,
+        timeline: Timeline(1),
+        checkpoint: Lsn(900),
+        can_rewind: true,
+        ..model::CopyReport::absent()
+    };
+    let mut o = observed(2, 2);
+    o.database = DatabaseReport::unknown();
+    o.gate = Some(GateReport { standby: false, running: false, copy: Some(copy), ..standby_gate() });
+    (d, o)
+}
+
+fn set_copy(o: &mut Observed, change: impl FnOnce(&mut model::CopyReport)) {
+    change(o.gate.as_mut().and_then(|g| g.copy.as_mut()).expect("there is a copy"));
+}
+
+fn ways(actions: &[Action]) -> Vec<Way> {
+    let way = |action: &Action| match action {
+        Action::Order(OrderKind::Rejoin { way, epoch: Epoch(2), .. }) => Some(*way),
+        _ => None,
+    };
+    actions.iter().filter_map(way).collect()
+}
+
+const FORK: WalPosition = WalPosition { timeline: Timeline(1), lsn: Lsn(1_000) };
+
+#[test]
+fn a_returning_primary_is_looked_into_told_of_and_only_then_rewound() {
+    let (d, mut o) = returning();
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Inspect { fork: FORK }]);
+    let task = model::CopyTask {
+        work: model::CopyWork::Inspect,
+        done_kib: 0,
+        total_kib: None,
+        elapsed: Millis(1),
+    };
+    set_copy(&mut o, |c| c.task = Some(task));
+    assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![], "it is being done");
+    let diverged = model::Diverged {
+        fork: FORK,
+        readable: true,
+        records: 84,
+        bytes: 8_400,
+        commits: 42,
+        summary: "42 committed transactions".into(),
+    };
+    set_copy(&mut o, |c| {
+        c.task = None;
+        c.diverged = Some(diverged);
+    });
+    let actions = reconcile(&d, &o, &NO_LEASE, at(1));
+    assert!(
+        matches!(&actions[..], [Action::Report(r)] if r.step == StepKind::ListDiverged && r.position == Some(FORK)),
+        "{actions:?}"
+    );
+    o.progress.told.insert((StepKind::ListDiverged, Epoch(2)));
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Rewind { fork: FORK }]);
+    o.progress.rewind_refused = Some((Epoch(2), 3));
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Clone], "refused before it changed anything");
+    o.progress.rewind_refused = None;
+    set_copy(&mut o, |c| c.mark = Some(model::CopyMark::RewindBegun));
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Clone], "interrupted");
+}
+
+#[test]
+fn nothing_comes_home_before_the_promotion_is_committed() {
+    let (mut d, o) = returning();
+    d.instruction =
+        Instruction::Follow { site: site("dc3"), epoch: Epoch(2), timeline: None, report_due: false };
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), []);
+    d.instruction = Instruction::Detach { epoch: Epoch(2) };
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), []);
+}
+
+#[test]
+fn a_standby_that_is_ahead_or_stuck_comes_home_too_but_not_at_once() {
+    let (d, mut o) = returning();
+    o.gate = Some(GateReport { copy: o.gate.and_then(|g| g.copy), ..standby_gate() });
+    set_copy(&mut o, |c| c.state = model::CopyState::Standby);
+    o.progress.following = Some((Epoch(2), site("dc3")));
+    o.database = DatabaseReport {
+        role: DatabaseRole::Standby,
+        timeline: Some(Timeline(1)),
+        received: Some(Lsn(1_200)),
+        ..DatabaseReport::unknown()
+    };
+    o.progress.unstreamed = Some(at(0));
+    assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1_000)), vec![]);
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(3_000))), [Way::Inspect { fork: FORK }], "ahead");
+    o.database.received = Some(Lsn(800));
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(3_000))), []);
+    let slotless = OrderKind::Follow { epoch: Epoch(2), site: site("dc3"), slot: false };
+    assert_eq!(reconcile(&d, &o, &NO_LEASE, at(9_000)), vec![Action::Order(slotless)]);
+    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(130_000))), [Way::Clone], "stuck");
+}
+
+#[test]
+fn being_home_is_told_once() {
+    let (d, mut o) = returning();
+    o.gate = Some(standby_gate());
+    o.progress.following = Some((Epoch(2), site("dc3")));
+    o.progress.rejoined = Some((Epoch(2), "rewound".into()));
+    o.database.upstream = Some(Upstream {
+        site: Some(site("dc3")),
+        streaming: true,
+        timeline: Timeline(2),
+        message_age: Millis(1),
+        lag_bytes: 0,
+    });
+    let actions = reconcile(&d, &o, &NO_LEASE, at(1));
+    assert!(
+        matches!(&actions[..], [Action::Report(r)] if r.step == StepKind::Rejoin && r.evidence.starts_with("rewound; ")),
+        "{actions:?}"
+    );
+    o.progress.told.insert((StepKind::Rejoin, Epoch(2)));
+    assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![]);
+}

@@ -121,6 +121,9 @@ impl Supervisor {
             Some(_) => return Err("something else is being done to the copy".into()),
             None => {}
         }
+        if matches!(job.way, Way::Rewind { .. }) && self.data.beside().mark().is_some() {
+            return Err("it was rewound before: a second rewind would not see what the first one changed".into());
+        }
         self.data.beside().make(self.user.as_ref()).map_err(|e| format!("beside the data directory: {e}"))?;
         tracing::info!("rejoin for epoch {}: {:?}", job.epoch, job.way);
         let now = rpc::clock::now();
@@ -179,6 +182,8 @@ impl Supervisor {
                 self.life.home.ended = Some((rejoin.job, outcome, evidence));
                 self.life.home.looked = None;
                 self.look_at_copy();
+                // What the actor hears next is of after the job, whichever message comes first.
+                self.publish();
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A fake actor: the real service over real mTLS, with the group's part played by the test.
 
 use model::{
-    CoverEntry, CoverKind, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs, StackId,
-    Timeline,
+    CoverEntry, CoverKind, DatabaseReport, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs, StackId,
+    Timeline, Upstream,
 };
 use rpc::certs::{Authority, CA_CERT, CA_DAYS, LEAF_DAYS};
 use rpc::clock::now;
@@ -38,6 +38,8 @@ pub struct World {
     /// End of the lease, once the group grants no more.
     ends: Option<Deadline>,
     pub report: Option<GateReport>,
+    /// The database's report that the gate is told: a standby that streams.
+    pub streams: bool,
     pub timed_ack: Option<(u64, u64)>,
     pub done: BTreeMap<u64, (v1::StepOutcome, String)>,
     pub asks: u64,
@@ -88,6 +90,7 @@ impl Actor {
             cover: None,
             ends: None,
             report: None,
+            streams: false,
             timed_ack: None,
             done: BTreeMap::new(),
             asks: 0,
@@ -285,7 +288,16 @@ impl World {
             cover,
             remaining_ms: remaining.0,
             terms: Some(v1::Terms { lease_duration_ms: LEASE.0, fence_deadline_ms: FENCE.0 }),
-            database: None,
+            database: self.streams.then(|| {
+                let upstream = Upstream {
+                    site: None,
+                    streaming: true,
+                    timeline: Timeline(2),
+                    message_age: Millis(1),
+                    lag_bytes: 0,
+                };
+                DatabaseReport { upstream: Some(upstream), ..DatabaseReport::unknown() }.into()
+            }),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod actor;
 mod lapse;
 mod life;
+mod rejoin;
 mod site;
 mod steps;
 

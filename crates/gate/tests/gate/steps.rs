@@ -175,7 +175,9 @@ fn detached_means_no_walreceiver_also_after_a_restart_until_it_follows() {
     wait_for("the news", SOON, || {
         site.actor.world().report.as_ref().filter(|r| r.highest.0 == 2).map(|_| ())
     });
-    let follow = |epoch| Kind::Follow(v1::Follow { epoch, primary_conninfo: upstream.conninfo() });
+    let follow = |epoch| {
+        Kind::Follow(v1::Follow { epoch, primary_conninfo: upstream.conninfo(), primary_slot: None })
+    };
     assert_eq!(site.actor.obey(follow(1), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(Kind::Detach(v1::Detach { epoch: 1 }), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(follow(2), SOON).0, StepOutcome::OutcomeDone);
@@ -202,7 +204,7 @@ fn a_standby_follows_over_skipped_timelines_and_starts_over_laid_ones() {
     old.actor.say(|w| w.highest = 2);
     wait_for("a standby", SOON, || (old.role("GET", "/replica") == 200).then_some(()));
     let primary_conninfo = format!("host=127.0.0.1 port={} user=postgres", site.port);
-    let follow = Kind::Follow(v1::Follow { epoch: 2, primary_conninfo });
+    let follow = Kind::Follow(v1::Follow { epoch: 2, primary_conninfo, primary_slot: None });
     assert_eq!(old.actor.obey(follow, SOON).0, StepOutcome::OutcomeDone);
     clients().block_on(async {
         let (primary, standby) = (site.connect().await, old.connect().await);

@@ -36,6 +36,7 @@ async fn fill(layout: &Layout, primary: &Site, standbys: &[Site], postgres: &Pos
     sql(layout, primary, postgres, "postgres", "create database tripoint").await?;
     sql(layout, primary, postgres, "postgres", "create role replicator login replication").await?;
     sql(layout, primary, postgres, "tripoint", driver_postgres::ROLE_SQL).await?;
+    sql(layout, primary, postgres, "postgres", driver_postgres::REWIND_SQL).await?;
     let table = driver_postgres::writer::TABLE_SQL;
     let writer = format!("create role writer login; {table}; grant select, insert on demo_row to writer");
     sql(layout, primary, postgres, "tripoint", &writer).await?;

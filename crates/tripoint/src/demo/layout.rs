@@ -212,6 +212,12 @@ impl Layout {
         for other in self.sites.iter().filter(|other| other.name != site.name) {
             add(&mut text, format_args!("{} = \"{}\"\n", other.name, self.conninfo(site, other)));
         }
+        text.push_str("\n[stack.rewind_conninfo]\n");
+        for other in self.sites.iter().filter(|other| other.name != site.name) {
+            let (name, address, port) = (&other.name, &other.address, self.database_port());
+            let login = "user=tripoint_rewind dbname=postgres connect_timeout=2";
+            add(&mut text, format_args!("{name} = \"host={address} port={port} {login}\"\n"));
+        }
         text
     }
 
@@ -278,7 +284,7 @@ impl Layout {
         let network = self.network;
         format!(
             "local all all trust\nlocal replication all trust\nhost tripoint writer {network} trust\n\
-             host replication replicator {network} trust\n"
+             host replication replicator {network} trust\nhost postgres tripoint_rewind {network} trust\n"
         )
     }
 }

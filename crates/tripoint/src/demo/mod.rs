@@ -197,7 +197,7 @@ async fn play(
     prefix: Option<String>,
 ) -> anyhow::Result<bool> {
     let running = start::start(layout, postgres, timing, prefix).await?;
-    let verdict = scenario::play(args.scenario, &running).await?;
+    let verdict = scenario::play(args.scenario, &running, postgres).await?;
     let well = verdict.print();
     if let Ok((status, _)) = running.client.status(false).await {
         show(&status);

@@ -3,6 +3,7 @@
 use super::layout::{Layout, STACK};
 use super::measure::{Tally, Writer};
 use super::narrate::{Fault, Story, heading, step};
+use super::postgres::Postgres;
 use super::{Running, network, processes};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -82,16 +83,16 @@ impl Verdict {
 }
 
 /// Lets one fault happen.
-pub async fn play(scenario: Scenario, running: &Running) -> anyhow::Result<Verdict> {
+pub async fn play(scenario: Scenario, running: &Running, postgres: &Postgres) -> anyhow::Result<Verdict> {
     match scenario {
-        Scenario::SiteLoss => site_loss(running).await,
+        Scenario::SiteLoss => site_loss(running, postgres).await,
         Scenario::PostgresCrash => postgres_crash(running).await,
         Scenario::WitnessLoss => witness_loss(running).await,
         Scenario::Partition => partition(running).await,
     }
 }
 
-async fn site_loss(running: &Running) -> anyhow::Result<Verdict> {
+async fn site_loss(running: &Running, postgres: &Postgres) -> anyhow::Result<Verdict> {
     let (site, before) = active(running).await?;
     heading(&format!("Fault: every process of {site} is killed"));
     let (fault, story) = running.begin(&before, &[&site]);
@@ -100,7 +101,46 @@ async fn site_loss(running: &Running) -> anyhow::Result<Verdict> {
     let took = fault.at.elapsed().as_millis();
     let text = format!("{killed} processes of {site} killed in {took} ms: witness, actor, gate, PostgreSQL");
     fault.tell(fault.at, &text, Tone::Bad);
-    taken_over(running, &fault, &story, &site, &writer).await
+    let mut verdict = taken_over(running, &fault, &story, &site, &writer).await?;
+    come_home(running, &fault, &site, postgres, &mut verdict).await?;
+    Ok(verdict)
+}
+
+/// The lost site is started again, as its service managers would: nobody tells it anything.
+async fn come_home(
+    running: &Running,
+    fault: &Fault,
+    site: &str,
+    postgres: &Postgres,
+    verdict: &mut Verdict,
+) -> anyhow::Result<()> {
+    let place = running.layout.site(site)?;
+    for role in ["witness", "actor"] {
+        running.processes.start(place, role)?;
+    }
+    running.processes.start_gate(place, postgres)?;
+    let began = Instant::now();
+    fault.tell_now(&format!("{site} started again: witness, actor, gate"), Tone::Bold);
+    let (primary, _) = active(running).await?;
+    until("the lost site streams again", || async {
+        group(running).await.is_ok_and(|status| streams_from(&status, site, &primary))
+    })
+    .await?;
+    let took = began.elapsed().as_secs_f64();
+    fault.tell_now(&format!("{site} started again: streams from {primary} without a hand"), Tone::Good);
+    verdict.row(&format!("{site} started again: streams from {primary}"), format!("after {took:.1} s"));
+    Ok(())
+}
+
+/// True if a site's standby says that it streams from another's primary, and that one says so too.
+fn streams_from(status: &GroupStatus, site: &str, primary: &str) -> bool {
+    let Some(stack) = status.stacks.iter().find(|s| s.stack.as_str() == STACK) else { return false };
+    let report = |name: &str| stack.reports.iter().find(|r| r.site.as_str() == name).map(|r| &r.database);
+    let below = report(site).and_then(|d| d.upstream.as_ref());
+    let seen_below =
+        below.is_some_and(|up| up.streaming && up.site.as_ref().is_some_and(|s| s.as_str() == primary));
+    let seen_above = report(primary).is_some_and(|d| d.replicas.iter().any(|r| r.streaming && r.name == site));
+    seen_below && seen_above
 }
 
 async fn partition(running: &Running) -> anyhow::Result<Verdict> {
