@@ -103,12 +103,24 @@ fn database_text(database: &DatabaseReport) -> (String, String) {
 
 fn gate_text(report: &SiteReport) -> String {
     let Some(gate) = &report.gate else { return "away".to_owned() };
+    if let Some(task) = gate.copy.as_ref().and_then(|copy| copy.task.as_ref()) {
+        return task_text(task);
+    }
     let state = match gate.open {
         Some(epoch) => format!("open {epoch}"),
         None if gate.running => "standby".to_owned(),
         None => "closed".to_owned(),
     };
     if gate.problem.is_some() { format!("{state} !") } else { state }
+}
+
+/// What is being done to the copy, and how far it is: `rewind 47 %, 12 s`.
+fn task_text(task: &CopyTask) -> String {
+    let part = match task.total_kib {
+        Some(total @ 1..) => format!(" {} %,", task.done_kib.min(total) * 100 / total),
+        _ => String::new(),
+    };
+    format!("{}{part} {} s", words(&format!("{:?}", task.work)), task.elapsed.0 / 1_000)
 }
 
 fn against_text(candidate: &CandidateView) -> String {

@@ -44,10 +44,8 @@ impl Turn<'_> {
         }
         let p = &self.observed.progress;
         if !gate.standby {
-            // Without a word on the copy nothing is done: it comes with the next report, unless the
-            // gate is of an older version.
-            let asked = p.rejoined.as_ref().is_some_and(|(at, _)| *at == epoch);
-            if gate.data_present && gate.copy.is_none() && !asked {
+            // Without a word on the copy nothing is done: it comes with the next report.
+            if gate.data_present && timeline.is_none() {
                 actions.push(Action::Problem(NEEDS_REJOIN));
             }
             return;
