@@ -250,7 +250,10 @@ impl Cluster {
         let streams = database::streaming(&self.layout, active, stack);
         for site in (1..=self.layout.sites).filter(|n| *n != active && !streams.contains(&site_name(*n))) {
             let Some(gate) = self.site(site).gate(stack) else { continue };
-            eprintln!("chaos: {} did not come home by itself: it gets a base backup by hand", site_name(site));
+            eprintln!(
+                "chaos: {} did not come home by itself: it gets a base backup by hand",
+                site_name(site)
+            );
             gate.stop(Duration::from_secs(8));
             database::clone(&self.layout, &self.network.ns(site), site, active, stack)?;
             gate.start()?;

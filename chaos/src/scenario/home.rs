@@ -72,9 +72,11 @@ impl Run<'_> {
         let acks = self.clients.iter().flat_map(|c| &c.history.acks).filter(|a| a.site == site);
         let lost = acks.filter(|a| !kept.contains(&a.write)).count();
         let events = self.cluster.cli.events()?;
-        let listed = events.iter().rev().map(|e| &e["kind"]).find(|kind| {
-            kind["event"] == "diverged-listed" && kind["site"] == site.as_str()
-        });
+        let listed = events
+            .iter()
+            .rev()
+            .map(|e| &e["kind"])
+            .find(|kind| kind["event"] == "diverged-listed" && kind["site"] == site.as_str());
         let text = listed.and_then(|kind| kind["evidence"].as_str()).unwrap_or_default();
         eprintln!("chaos: {lost} acknowledged writes of {site} are lost; listed: {text}");
         let commits: u64 = text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);

@@ -3,8 +3,8 @@
 use crate::style::{Tone, WIDTH_DEFAULT, paint, wrap};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use model::{
-    CandidateView, DatabaseReport, DatabaseRole, GroupStatus, SiteId, SiteReport, SiteView, StackView,
-    StepState, TransitionView, Verdict,
+    CandidateView, CopyTask, DatabaseReport, DatabaseRole, GroupStatus, SiteId, SiteReport, SiteView,
+    StackView, StepState, TransitionView, Verdict,
 };
 use std::fmt::Write;
 

@@ -168,7 +168,9 @@ impl Link {
             }
             Some(v1::to_gate::Kind::Order(order)) => match order.kind.map(order_of) {
                 Some(Some(what)) => self.hand(Event::Order(order.number, what)),
-                Some(None) | None => tracing::warn!("actor {}: an order of an unknown kind; ignored", self.address),
+                Some(None) | None => {
+                    tracing::warn!("actor {}: an order of an unknown kind; ignored", self.address)
+                }
             },
             None => tracing::warn!("actor {}: a message of an unknown kind; ignored", self.address),
         }

@@ -42,7 +42,13 @@ impl Settings {
         slot_wal_mib: Option<u64>,
     ) -> Self {
         let main = main_file(command).unwrap_or_else(|| data.join("postgresql.conf"));
-        Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user, slot_wal_mib }
+        Self {
+            main,
+            auto: data.join("postgresql.auto.conf"),
+            include: include.to_owned(),
+            user,
+            slot_wal_mib,
+        }
     }
 
     /// Before each start: the include is there, named last in `postgresql.conf`, and nothing

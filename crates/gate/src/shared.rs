@@ -2,9 +2,7 @@
 
 use coordination::permit::{self, Mode};
 use coordination::rejoin::Way;
-use model::{
-    DatabaseReport, Deadline, Epoch, GateReport, Moment, StepOutcome, SystemId, TimedAck, Timeline,
-};
+use model::{DatabaseReport, Deadline, Epoch, GateReport, Moment, StepOutcome, SystemId, TimedAck, Timeline};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Everything that can happen to a gate.

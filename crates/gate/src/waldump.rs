@@ -104,9 +104,23 @@ pub(crate) fn ends_at_the_fork(complaint: &str) -> bool {
     complaint.contains("could not find a valid record after")
 }
 
+/// Where `pg_rewind` goes back to, from what it says:
+/// `pg_rewind: rewinding from last common checkpoint at 0/3000060 on timeline 1`.
+pub(crate) fn common_checkpoint(said: &str) -> Option<Lsn> {
+    said.split_once("last common checkpoint at ")?.1.split_whitespace().next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_that_a_rewind_goes_back_to_is_read() {
+        let said = "pg_rewind: servers diverged at WAL location 0/3004060 on timeline 1\n\
+                    pg_rewind: rewinding from last common checkpoint at 0/3000060 on timeline 1\n";
+        assert_eq!(common_checkpoint(said), Some(Lsn(0x300_0060)));
+        assert_eq!(common_checkpoint("pg_rewind: no rewind required"), None);
+    }
 
     #[test]
     fn transactions_tables_and_bytes_are_counted() {

@@ -1,6 +1,8 @@
 //! What an actor reports of its own site: soft state at the leader.
 
-use crate::{CopyReport, Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SystemId, Timeline, WalPosition};
+use crate::{
+    CopyReport, Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SystemId, Timeline, WalPosition,
+};
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 //! noted.
 
 use super::Engine;
+use crate::config::slot_name;
 use crate::event::{Session, ToGate};
 use crate::stack::Gate;
-use crate::config::slot_name;
 use coordination::reconcile::OrderKind;
 use coordination::rejoin::Way;
 use model::{GateReport, Moment, SiteId, StackId, SystemId, TimedAck};

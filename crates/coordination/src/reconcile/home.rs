@@ -157,14 +157,7 @@ impl Turn<'_> {
             return true;
         }
         let evidence = seen.summary.clone();
-        self.report(
-            StepKind::ListDiverged,
-            epoch,
-            StepOutcome::Done,
-            Some(seen.fork),
-            evidence,
-            actions,
-        );
+        self.report(StepKind::ListDiverged, epoch, StepOutcome::Done, Some(seen.fork), evidence, actions);
         false
     }
 }

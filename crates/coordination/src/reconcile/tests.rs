@@ -339,12 +339,8 @@ const FORK: WalPosition = WalPosition { timeline: Timeline(1), lsn: Lsn(1_000) }
 fn a_returning_primary_is_looked_into_told_of_and_only_then_rewound() {
     let (d, mut o) = returning();
     assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Inspect { fork: FORK }]);
-    let task = model::CopyTask {
-        work: model::CopyWork::Inspect,
-        done_kib: 0,
-        total_kib: None,
-        elapsed: Millis(1),
-    };
+    let task =
+        model::CopyTask { work: model::CopyWork::Inspect, done_kib: 0, total_kib: None, elapsed: Millis(1) };
     set_copy(&mut o, |c| c.task = Some(task));
     assert_eq!(reconcile(&d, &o, &NO_LEASE, at(1)), vec![], "it is being done");
     let diverged = model::Diverged {
@@ -367,7 +363,11 @@ fn a_returning_primary_is_looked_into_told_of_and_only_then_rewound() {
     o.progress.told.insert((StepKind::ListDiverged, Epoch(2)));
     assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Rewind { fork: FORK }]);
     o.progress.rewind_refused = Some((Epoch(2), 3));
-    assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Clone], "refused before it changed anything");
+    assert_eq!(
+        ways(&reconcile(&d, &o, &NO_LEASE, at(1))),
+        [Way::Clone],
+        "refused before it changed anything"
+    );
     o.progress.rewind_refused = None;
     set_copy(&mut o, |c| c.mark = Some(model::CopyMark::RewindBegun));
     assert_eq!(ways(&reconcile(&d, &o, &NO_LEASE, at(1))), [Way::Clone], "interrupted");

@@ -61,12 +61,8 @@ fn nothing_is_known_of_the_chain() {
 
 #[test]
 fn work_under_way_is_waited_for() {
-    let task = model::CopyTask {
-        work: model::CopyWork::Clone,
-        done_kib: 0,
-        total_kib: None,
-        elapsed: Millis(1),
-    };
+    let task =
+        model::CopyTask { work: model::CopyWork::Clone, done_kib: 0, total_kib: None, elapsed: Millis(1) };
     let copy = CopyReport { task: Some(task), ..old_primary() };
     assert_eq!(chosen(&copy), Choice::Not(Obstacle::Busy));
 }
@@ -111,10 +107,7 @@ fn an_inspection_of_another_fork_does_not_count() {
     chain[1].start = Lsn(950);
     let fork = WalPosition { timeline: Timeline(1), lsn: Lsn(950) };
     let copy = inspected(0, true);
-    assert_eq!(
-        choose(&facts(&chain, &copy)),
-        Choice::Go(Way::Inspect { fork }, Because::NotInspected)
-    );
+    assert_eq!(choose(&facts(&chain, &copy)), Choice::Go(Way::Inspect { fork }, Because::NotInspected));
 }
 
 #[test]
@@ -149,14 +142,7 @@ fn a_timeline_outside_the_chain_is_rewound_from_before_it() {
     let fork = WalPosition { timeline: Timeline(1), lsn: Lsn(980) };
     let copy = CopyReport { timeline: Timeline(3), parents, ..old_primary() };
     assert_eq!(chosen(&copy), Choice::Go(Way::Inspect { fork }, Because::NotInspected));
-    let seen = Diverged {
-        fork,
-        readable: true,
-        records: 0,
-        bytes: 0,
-        commits: 0,
-        summary: String::new(),
-    };
+    let seen = Diverged { fork, readable: true, records: 0, bytes: 0, commits: 0, summary: String::new() };
     let looked = CopyReport { diverged: Some(seen), ..copy.clone() };
     assert_eq!(chosen(&looked), Choice::Go(Way::Rewind { fork }, Because::Diverged), "never followed");
     let stranger = CopyReport { parents: vec![], ..copy };

@@ -2,8 +2,8 @@
 
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 use model::{
-    Cause, ChainLink, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId, StackId,
-    StepKind, StepState, SystemId, Timeline, WalPosition, WallMillis,
+    Cause, ChainLink, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId,
+    StackId, StepKind, StepState, SystemId, Timeline, WalPosition, WallMillis,
 };
 use serde::{Deserialize, Serialize};
 

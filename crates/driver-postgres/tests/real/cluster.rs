@@ -159,6 +159,18 @@ impl Cluster {
             .collect()
     }
 
+    /// What a superuser's statement says; each statement in a transaction of its own.
+    pub fn sql(&self, port: u16, statements: &[&str]) -> String {
+        let login = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+        let mut arguments = vec!["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &login];
+        for statement in statements {
+            arguments.extend(["-c", statement]);
+        }
+        let output = self.run("psql", &arguments);
+        assert!(output.status.success(), "{statements:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// SQLSTATE with which the server refuses this statement of the actor's role.
     pub fn refusal(&self, port: u16, statement: &str) -> String {
         let login = format!("host=127.0.0.1 port={port} user=tripoint dbname=postgres");

@@ -166,3 +166,75 @@ async fn the_role_cannot_promote_and_a_server_in_trouble_is_reported() {
     let report = observed(&primary, "down", |r| r.role == DatabaseRole::Down).await;
     assert!(report.problem.is_some_and(|p| p.contains("127.0.0.1:6110")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_are_made_on_both_advanced_on_the_standby_and_made_again_when_lost() {
+    let cluster = Cluster::start(6120);
+    setup(&cluster).await;
+    let primary = driver(&cluster, cluster.primary_port);
+    observed(&primary, "a standby streams", |r| r.replicas.iter().any(|s| s.streaming)).await;
+    let standby = driver(&cluster, cluster.standby_port);
+    let slots = || vec!["tripoint_dc2".to_owned(), "tripoint_dc3".to_owned()];
+    let made = vec!["tripoint_dc2: made".to_owned(), "tripoint_dc3: made".to_owned()];
+    let place = |port: u16| {
+        cluster.sql(port, &["select restart_lsn from pg_replication_slots where slot_name = 'tripoint_dc3'"])
+    };
+
+    assert_eq!(primary.keep_slots(slots()).await, Ok(made.clone()));
+    assert_eq!(primary.keep_slots(slots()).await, Ok(vec![]), "they are there");
+    until("the standby has replayed the function", async || {
+        standby.keep_slots(slots()).await.is_ok_and(|done| done == made)
+    })
+    .await;
+    let before = place(cluster.standby_port);
+    let more = [
+        "create table if not exists filler (t text)",
+        "insert into filler select repeat('x', 500) from generate_series(1, 2000)",
+        "checkpoint",
+    ];
+    cluster.sql(cluster.primary_port, &more);
+    let end = cluster.sql(cluster.primary_port, &["select pg_current_wal_flush_lsn()"]);
+    let caught_up = format!("select pg_last_wal_replay_lsn() >= '{end}'");
+    until("it is replayed", async || cluster.sql(cluster.standby_port, &[&caught_up]) == "t").await;
+    cluster.sql(cluster.standby_port, &["checkpoint"]);
+    assert_eq!(standby.keep_slots(slots()).await, Ok(vec![]));
+    assert_ne!(place(cluster.standby_port), before, "the standby's slot is at its last restartpoint");
+    // On the primary it waits for the site, whose walsender alone moves it.
+    let waiting = place(cluster.primary_port);
+    primary.keep_slots(slots()).await.expect("kept");
+    assert_eq!(place(cluster.primary_port), waiting);
+
+    cluster.sql(
+        cluster.primary_port,
+        &["alter system set max_slot_wal_keep_size = '1MB'", "select pg_reload_conf()"],
+    );
+    for _ in 0..4 {
+        cluster.sql(
+            cluster.primary_port,
+            &[
+                "insert into filler select repeat('y', 500) from generate_series(1, 2000)",
+                "select pg_switch_wal()",
+                "checkpoint",
+            ],
+        );
+    }
+    let lost = cluster.sql(
+        cluster.primary_port,
+        &["select wal_status from pg_replication_slots where slot_name = 'tripoint_dc3'"],
+    );
+    assert_eq!(lost, "lost");
+    let done = primary.keep_slots(slots()).await.expect("kept");
+    assert_eq!(done.len(), 2, "{done:?}");
+    assert!(done[1].starts_with("tripoint_dc3: lost its WAL"), "{done:?}");
+    assert_ne!(place(cluster.primary_port), waiting);
+
+    // The role has rights on none of this but by the one function, for our slots.
+    for statement in [
+        "select pg_create_physical_replication_slot('tripoint_x')",
+        "select tripoint.keep_slot('other')",
+        "select pg_drop_replication_slot('tripoint_dc3')",
+    ] {
+        let refused = cluster.refusal(cluster.primary_port, statement);
+        assert!(["42501", "22023"].contains(&refused.as_str()), "{statement}: {refused}");
+    }
+}

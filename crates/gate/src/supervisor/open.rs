@@ -57,7 +57,11 @@ impl Supervisor {
     /// Starts the database, if a pause after a failure is over.
     pub(super) fn open(&mut self, mode: Mode) {
         let now = rpc::clock::now();
-        if self.life.home.is_busy() || self.life.ending.is_some() || !self.relinquish_stopped() || !self.life.restarts.is_due(now) {
+        if self.life.home.is_busy()
+            || self.life.ending.is_some()
+            || !self.relinquish_stopped()
+            || !self.life.restarts.is_due(now)
+        {
             return;
         }
         match self.try_open(mode) {

@@ -4,18 +4,18 @@
 //! ```text
 //! follow:   stop -> standby.signal
 //! inspect:  stop -> pg_waldump -> read
-//! rewind:   stop -> keep -> [recover] -> dry run -> MARK -> pg_rewind -> own files, standby.signal
+//! rewind:   stop -> keep -> [recover] -> dry run -> has the source the WAL? -> MARK -> pg_rewind -> own files, standby.signal
 //! clone:    stop -> keep -> pg_basebackup beside -> own files, standby.signal -> MARK -> swap
 //! ```
 
 use super::{Server, Supervisor};
 use crate::beside::{self, Stage};
-use crate::shared::Job;
 use crate::hold::{Program, find_program};
+use crate::shared::Job;
 use crate::waldump::{self, Beyond};
 use crate::{Error, copy};
 use coordination::rejoin::Way;
-use model::{CopyTask, CopyWork, Diverged, Millis, Moment, StepOutcome, WalPosition};
+use model::{CopyTask, CopyWork, Diverged, Lsn, Millis, Moment, StepOutcome, WalPosition};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -38,6 +38,9 @@ const LOG: &str = "tool.log";
 /// Redirects, and becomes the tool.
 const SHELL: &str =
     "out=$1; err=$2; shift 2; LC_ALL=C; export LC_ALL; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null";
+/// With timeline 0: what counts is the place. The role of `rewind.sql` may call it.
+const OLDEST_SEGMENT: &str = "SELECT '00000000' || min(substr(f, 9)) \
+     FROM pg_ls_dir('pg_wal', false, false) f WHERE f ~ '^[0-9A-F]{24}$'";
 /// A source that is gone is noticed.
 const KEEPALIVES: &str =
     " keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=20000";
@@ -47,6 +50,7 @@ enum Tool {
     Waldump,
     Recover,
     TryRewind,
+    AskSource,
     Rewind,
     Clone,
 }
@@ -85,6 +89,8 @@ pub(super) struct Home {
     pub(super) rejoin: Option<Rejoin>,
     ended: Option<(Job, StepOutcome, String)>,
     diverged: Option<Diverged>,
+    /// The checkpoint that a rewind goes back to, as the dry run says.
+    common: Option<Lsn>,
     size: copy::Size,
     looked: Option<Moment>,
     pub(super) report: Option<model::CopyReport>,
@@ -122,7 +128,9 @@ impl Supervisor {
             None => {}
         }
         if matches!(job.way, Way::Rewind { .. }) && self.data.beside().mark().is_some() {
-            return Err("it was rewound before: a second rewind would not see what the first one changed".into());
+            return Err(
+                "it was rewound before: a second rewind would not see what the first one changed".into()
+            );
         }
         self.data.beside().make(self.user.as_ref()).map_err(|e| format!("beside the data directory: {e}"))?;
         tracing::info!("rejoin for epoch {}: {:?}", job.epoch, job.way);
@@ -277,10 +285,26 @@ impl Supervisor {
             Tool::Recover if code == 0 => self.start_tool(job, Tool::TryRewind),
             Tool::Recover => fail(format!("the copy can't be recovered: {}", said())),
             Tool::TryRewind if code == 0 => {
+                // Without it the tool would do nothing, and the copy would look well: it holds WAL
+                // beyond the fork, so it must say where it goes back to.
+                self.life.home.common = waldump::common_checkpoint(&self.read(OUTPUT))
+                    .or_else(|| waldump::common_checkpoint(&self.read(LOG)));
+                match self.life.home.common {
+                    Some(_) => self.start_tool(job, Tool::AskSource),
+                    None => {
+                        fail(format!("pg_rewind sees nothing to rewind, nothing was changed: {}", said()))
+                    }
+                }
+            }
+            Tool::AskSource if code == 0 && !self.source_has_wal() => {
+                fail("the source's WAL before the fork is not there any more; nothing was changed")
+            }
+            Tool::AskSource if code == 0 => {
                 let marked = self.data.beside().set(Stage::RewindBegun);
                 marked.or_else(|e| fail(format!("the marker: {e}")))?;
                 self.start_tool(job, Tool::Rewind)
             }
+            Tool::AskSource => fail(format!("the source does not say what WAL it has: {}", said())),
             Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {}", said())),
             Tool::Rewind if code == 0 => Ok(Some(self.start_files(job, Files::FinishRewind))),
             Tool::Rewind => {
@@ -296,10 +320,22 @@ impl Supervisor {
         set.map(drop).or_else(|e| fail(e.to_string()))
     }
 
+    fn read(&self, name: &str) -> String {
+        let text = fs::read(self.data.beside().at(name)).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// A rewound copy replays from the last common checkpoint on: that WAL comes from the source.
+    fn source_has_wal(&self) -> bool {
+        let size = self.data.control().and_then(|c| c.more).map_or(16 << 20, |m| m.segment_size);
+        let oldest = beside::segment_place(self.read(OUTPUT).trim(), size);
+        let needed = self.life.home.common.map(|lsn| lsn.0 / size);
+        matches!((oldest, needed), (Some(oldest), Some(needed)) if oldest <= needed)
+    }
+
     /// The tool's last words.
     fn complaint(&self) -> String {
-        let text = fs::read(self.data.beside().at(LOG)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.read(LOG);
         let lines: Vec<&str> = text.split(['\n', '\r']).filter(|l| !l.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(3)..].join(" | ");
         let skip = last.chars().count().saturating_sub(COMPLAINT_CHARS);
@@ -379,6 +415,13 @@ impl Supervisor {
                 if tool == Tool::TryRewind {
                     words.push("--dry-run".into());
                 }
+            }
+            Tool::AskSource => {
+                words.push(self.tool_path("psql")?.into());
+                words.extend(["-X", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-d"].map(OsString::from));
+                words.push(lasting(&job.rewind_conninfo).into());
+                words.push("-c".into());
+                words.push(OLDEST_SEGMENT.into());
             }
             Tool::Clone => {
                 words.push(self.tool_path("pg_basebackup")?.into());

@@ -1,8 +1,8 @@
 //! A fake actor: the real service over real mTLS, with the group's part played by the test.
 
 use model::{
-    CoverEntry, CoverKind, DatabaseReport, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs, StackId,
-    Timeline, Upstream,
+    CoverEntry, CoverKind, DatabaseReport, Deadline, Epoch, GateReport, LogIndex, Millis, Moment, SiteEpochs,
+    StackId, Timeline, Upstream,
 };
 use rpc::certs::{Authority, CA_CERT, CA_DAYS, LEAF_DAYS};
 use rpc::clock::now;

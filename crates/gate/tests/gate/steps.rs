@@ -175,9 +175,8 @@ fn detached_means_no_walreceiver_also_after_a_restart_until_it_follows() {
     wait_for("the news", SOON, || {
         site.actor.world().report.as_ref().filter(|r| r.highest.0 == 2).map(|_| ())
     });
-    let follow = |epoch| {
-        Kind::Follow(v1::Follow { epoch, primary_conninfo: upstream.conninfo(), primary_slot: None })
-    };
+    let follow =
+        |epoch| Kind::Follow(v1::Follow { epoch, primary_conninfo: upstream.conninfo(), primary_slot: None });
     assert_eq!(site.actor.obey(follow(1), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(Kind::Detach(v1::Detach { epoch: 1 }), SOON).0, StepOutcome::OutcomeFailed);
     assert_eq!(site.actor.obey(follow(2), SOON).0, StepOutcome::OutcomeDone);

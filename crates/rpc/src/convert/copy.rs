@@ -9,12 +9,7 @@ use model::{
 
 impl From<ChainLink> for v1::ChainLink {
     fn from(link: ChainLink) -> Self {
-        Self {
-            epoch: link.epoch.0,
-            site: link.site.into(),
-            timeline: link.timeline.0,
-            start: link.start.0,
-        }
+        Self { epoch: link.epoch.0, site: link.site.into(), timeline: link.timeline.0, start: link.start.0 }
     }
 }
 

@@ -3,10 +3,11 @@
 use super::*;
 use crate::v1;
 use model::{
-    ChainLink, Containment, CopyMark, CopyReport, CopyState, CopyTask, CopyWork, Cover, CoverEntry, CoverKind, DatabaseReport, DatabaseRole, Desired, DesiredStack, Diverged, Epoch,
-    GateReport, Grant, GrantTerms, Incarnation, Instruction, LogIndex, Lsn, Mode, RegistrationAnswer,
-    RenewRequest, RenewalNumber, Replica, SiteEpochs, SiteReport, StepKind, StepOutcome, StepReport,
-    SystemId, TimedAck, Timeline, Upstream, WalPosition,
+    ChainLink, Containment, CopyMark, CopyReport, CopyState, CopyTask, CopyWork, Cover, CoverEntry,
+    CoverKind, DatabaseReport, DatabaseRole, Desired, DesiredStack, Diverged, Epoch, GateReport, Grant,
+    GrantTerms, Incarnation, Instruction, LogIndex, Lsn, Mode, RegistrationAnswer, RenewRequest,
+    RenewalNumber, Replica, SiteEpochs, SiteReport, StepKind, StepOutcome, StepReport, SystemId, TimedAck,
+    Timeline, Upstream, WalPosition,
 };
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
@@ -172,12 +173,7 @@ fn a_copy() -> CopyReport {
             commits: 3,
             summary: "a list".to_owned(),
         }),
-        task: Some(CopyTask {
-            work: CopyWork::Rewind,
-            done_kib: 1,
-            total_kib: Some(2),
-            elapsed: Millis(3),
-        }),
+        task: Some(CopyTask { work: CopyWork::Rewind, done_kib: 1, total_kib: Some(2), elapsed: Millis(3) }),
     }
 }
 

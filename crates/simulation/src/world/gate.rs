@@ -296,6 +296,7 @@ impl World {
             containment: Containment::Cgroup,
             kernel_lease: false,
             problem: None,
+            copy: None,
         }
     }
 

@@ -89,10 +89,8 @@ fn stacks(root: &Section<'_>, own: Option<&SiteId>) -> Vec<StackConfig> {
             .table("primary_conninfo", "one connection string for each other site")
             .map(|table| conninfo(&table, own))
             .unwrap_or_default();
-        let rewind_conninfo = section
-            .table_opt("rewind_conninfo")
-            .map(|table| conninfo(&table, own))
-            .unwrap_or_default();
+        let rewind_conninfo =
+            section.table_opt("rewind_conninfo").map(|table| conninfo(&table, own)).unwrap_or_default();
         let slots = section.flag_opt("slots").is_none_or(|flag| flag.value);
         section.finish();
         let (Some(name), Some(Some(database))) = (name, database) else { continue };

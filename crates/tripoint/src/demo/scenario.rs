@@ -139,7 +139,8 @@ fn streams_from(status: &GroupStatus, site: &str, primary: &str) -> bool {
     let below = report(site).and_then(|d| d.upstream.as_ref());
     let seen_below =
         below.is_some_and(|up| up.streaming && up.site.as_ref().is_some_and(|s| s.as_str() == primary));
-    let seen_above = report(primary).is_some_and(|d| d.replicas.iter().any(|r| r.streaming && r.name == site));
+    let seen_above =
+        report(primary).is_some_and(|d| d.replicas.iter().any(|r| r.streaming && r.name == site));
     seen_below && seen_above
 }
 

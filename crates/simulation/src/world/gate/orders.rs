@@ -99,7 +99,7 @@ impl World {
     fn begin_order(&mut self, gate: &mut Gate, kind: OrderKind) -> Result<Work, StepOutcome> {
         let order = match &kind {
             OrderKind::Detach { epoch } => permit::Order::Detach(*epoch),
-            OrderKind::Follow { epoch, .. } => permit::Order::Follow(*epoch),
+            OrderKind::Follow { epoch, .. } | OrderKind::Rejoin { epoch, .. } => permit::Order::Follow(*epoch),
             OrderKind::Relinquish { epoch } => permit::Order::Relinquish(*epoch),
             OrderKind::Promote { epoch, .. } => permit::Order::Promote(*epoch),
         };
@@ -113,7 +113,9 @@ impl World {
                 self.attach(gate, epoch, StepKind::Detach, None, true)?;
                 Ok(Work::Detach { reloaded: now, quiet: 0 })
             }
-            OrderKind::Follow { epoch, site } => {
+            // Copies here have no files: nothing but a stand-in for the tools could bring one home.
+            OrderKind::Rejoin { .. } => Err(StepOutcome::Failed),
+            OrderKind::Follow { epoch, site, .. } => {
                 let primary = self.site_of(&site);
                 self.attach(gate, epoch, StepKind::Follow, primary, false)?;
                 Err(StepOutcome::Done)
