@@ -7,7 +7,7 @@ mod leftover;
 mod orders;
 
 pub use leftover::Left;
-pub use orders::Pending;
+pub use orders::{Pending, SOURCE_AWAY};
 
 use crate::lease::LeaseTable;
 use crate::permit::Answer;

@@ -65,6 +65,17 @@ impl Beyond {
         }
     }
 
+    /// Gives tables their names where they are known: lines of `database oid/filenode|name`.
+    pub(crate) fn name(&mut self, names: &str) {
+        let known: BTreeMap<&str, &str> = names.lines().filter_map(|line| line.split_once('|')).collect();
+        let tables = std::mem::take(&mut self.tables);
+        for (table, changes) in tables {
+            let node = table.split_once('/').map_or("", |(_, node)| node);
+            let name = known.get(node).map_or(table.clone(), |name| format!("{name} ({table})"));
+            *self.tables.entry(name).or_default() += changes;
+        }
+    }
+
     /// One line for people.
     pub(crate) fn summary(&self) -> String {
         let mut text = format!(
@@ -137,6 +148,10 @@ rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 1/00000028,
         assert_eq!(beyond.last, Lsn((1 << 32) + 0x28));
         assert_eq!(beyond.tables.get("1663/5/16384"), Some(&1));
         assert_eq!(beyond.tables.get("1663/5/16390"), Some(&1));
+        let mut named = beyond.clone();
+        named.name("5/16384|postgres.lab\n9/16390|other.x\n");
+        assert_eq!(named.tables.get("postgres.lab (1663/5/16384)"), Some(&1));
+        assert_eq!(named.tables.get("1663/5/16390"), Some(&1));
         assert!(beyond.summary().starts_with("1 committed transactions in 6 records"));
         assert!(beyond.list().contains("735 2026-11-22 20:00:00.1 UTC"));
     }

@@ -10,6 +10,11 @@ use serde::Serialize;
 /// Pause after the first failure of an order; each further one doubles it.
 const ORDER_PAUSE_MIN: Millis = Millis(200);
 const ORDER_PAUSE_MAX: Millis = Millis(3_000);
+/// The same for a way home.
+const REJOIN_PAUSE_MIN: Millis = Millis(500);
+const REJOIN_PAUSE_MAX: Millis = Millis(30_000);
+/// How the gate begins when the source did not take a connection: that says nothing of the way.
+pub const SOURCE_AWAY: &str = "the source at ";
 /// An order without an answer counts as unknown after this, and is repeated.
 const ORDER_DEADLINE: Millis = Millis(5_000);
 /// Stopping a database takes up to F, and more if it is asked to be clean.
@@ -65,6 +70,12 @@ impl Book {
         self.progress.order_after = Some(now.after(Millis(pause.0.min(ORDER_PAUSE_MAX.0))));
     }
 
+    /// A way home that failed stops a standby each time that it is tried: longer pauses.
+    fn pause_rejoin(&mut self, now: Moment) {
+        let pause = REJOIN_PAUSE_MIN.times(1 << self.order_failures.min(6));
+        self.progress.order_after = Some(now.after(Millis(pause.0.min(REJOIN_PAUSE_MAX.0))));
+    }
+
     /// The order that the gate has left unanswered for too long, if any: unknown, to be repeated.
     pub fn order_expired(&mut self, now: Moment) -> Option<OrderKind> {
         let late = self.pending.as_ref().is_some_and(|pending| now.boottime >= pending.until.boottime);
@@ -86,7 +97,16 @@ impl Book {
             StepOutcome::Done => self.order_done(pending.kind, evidence),
             StepOutcome::Failed => {
                 self.pause_orders(now);
-                if let OrderKind::Rejoin { epoch, way: Way::Rewind { .. }, .. } = pending.kind {
+                if let OrderKind::Rejoin { epoch, way, .. } = pending.kind {
+                    self.pause_rejoin(now);
+                    // A source of an earlier version has no slots.
+                    if way == Way::Clone && evidence.contains("replication slot") {
+                        self.progress.slotless = Some(epoch);
+                    }
+                }
+                if let OrderKind::Rejoin { epoch, way: Way::Rewind { .. }, .. } = pending.kind
+                    && !evidence.starts_with(SOURCE_AWAY)
+                {
                     let before = self.progress.rewind_refused.filter(|(at, _)| *at == epoch);
                     self.progress.rewind_refused = Some((epoch, before.map_or(0, |(_, n)| n) + 1));
                 }

@@ -28,6 +28,7 @@ fn gate(open: Option<u64>, running: bool, standby: bool) -> GateReport {
         containment: Containment::PidNamespace,
         kernel_lease: false,
         problem: None,
+        copy: None,
     }
 }
 
@@ -124,4 +125,35 @@ fn after_standing_still_nothing_that_was_observed_counts() {
     assert_eq!(observed.progress, Progress::default());
     assert_eq!(observed.epochs, Some(epochs(2, 1)), "the disk stays");
     assert!(!book.found(Check::Written(Epoch(2)), Found::Written, NOW), "begun before");
+}
+
+#[test]
+fn a_way_home_that_fails_is_tried_ever_more_seldom_and_a_source_that_is_away_is_no_refusal() {
+    use crate::rejoin::{Because, Way};
+    let mut book = Book::new(StackId::new("db").expect("a name"), None);
+    let fork = WalPosition { timeline: Timeline(1), lsn: model::Lsn(7) };
+    let order = |way| OrderKind::Rejoin {
+        epoch: Epoch(2),
+        site: SiteId::new("dc2").expect("a name"),
+        way,
+        because: Because::Diverged,
+    };
+    let now = Moment { boottime: 1_000_000, raw: 1_000_000 };
+    let mut fail = |number: u64, way, evidence: &str| {
+        book.ordered(number, order(way), now);
+        assert!(book.order_ended(number, StepOutcome::Failed, evidence, now));
+        let p = &book.progress;
+        (
+            p.rewind_refused.map_or(0, |r| r.1),
+            p.slotless,
+            p.order_after.map_or(Millis(0), |t| t.elapsed_longest(now)),
+        )
+    };
+    assert_eq!(
+        fail(1, Way::Rewind { fork }, "the source at dc2:5432 is not there"),
+        (0, None, Millis(1_000))
+    );
+    assert_eq!(fail(2, Way::Rewind { fork }, "pg_rewind refuses"), (1, None, Millis(2_000)));
+    assert_eq!(fail(3, Way::Clone, "no replication slot"), (1, Some(Epoch(2)), Millis(4_000)));
+    assert_eq!(fail(9, Way::Clone, "again").2, Millis(8_000));
 }

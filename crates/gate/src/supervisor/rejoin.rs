@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! follow:   stop -> standby.signal
-//! inspect:  stop -> pg_waldump -> read
+//! inspect:  stop -> pg_waldump -> ask the source for names -> read
 //! rewind:   stop -> keep -> [recover] -> dry run -> has the source the WAL? -> MARK -> pg_rewind -> own files, standby.signal
 //! clone:    stop -> keep -> pg_basebackup beside -> own files, standby.signal -> MARK -> swap
 //! ```
@@ -14,16 +14,20 @@ use crate::hold::{Program, find_program};
 use crate::shared::Job;
 use crate::waldump::{self, Beyond};
 use crate::{Error, copy};
+use coordination::book::SOURCE_AWAY;
 use coordination::rejoin::Way;
 use model::{CopyTask, CopyWork, Diverged, Lsn, Millis, Moment, StepOutcome, WalPosition};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 /// A tool that says nothing for this long has failed.
 const SILENCE_MAX: Millis = Millis(300_000);
+/// A source that runs takes a connection within this.
+const REACH_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// The server's own recovery says little.
 const RECOVERY_SILENCE_MAX: Millis = Millis(3_600_000);
 /// The copy's files are looked at this often.
@@ -35,6 +39,16 @@ const COMPLAINT_CHARS: usize = 400;
 /// Standard output and standard error of the tools, beside the data directory.
 const OUTPUT: &str = "tool.out";
 const LOG: &str = "tool.log";
+/// What was found out about diverged WAL stays until it is kept.
+const DUMP: [&str; 2] = ["dump.out", "dump.log"];
+const NAMES: [&str; 2] = ["names.out", "names.log"];
+/// Names of tables by database and filenode, at the source: those that were there before the fork
+/// are there still, unless they were rewritten.
+const ASK_NAMES: &str = r#"psql=$1; conninfo=$2
+"$psql" -XAtw -d "$conninfo" -c "SELECT oid, datname FROM pg_database WHERE datallowconn AND datname ~ '^[A-Za-z0-9_-]+$'" |
+while IFS='|' read -r oid name; do
+    "$psql" -XAtw -d "$conninfo dbname=$name" -c "SELECT '$oid/' || pg_relation_filenode(oid) || '|$name.' || oid::regclass FROM pg_class WHERE relkind IN ('r', 'm') AND relpersistence = 'p'"
+done"#;
 /// Redirects, and becomes the tool.
 const SHELL: &str =
     "out=$1; err=$2; shift 2; LC_ALL=C; export LC_ALL; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null";
@@ -48,6 +62,7 @@ const KEEPALIVES: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
     Waldump,
+    Names,
     Recover,
     TryRewind,
     AskSource,
@@ -57,6 +72,7 @@ enum Tool {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
+    Reach,
     Keep,
     ReadDump,
     FinishRewind,
@@ -137,8 +153,13 @@ impl Supervisor {
         let now = rpc::clock::now();
         self.life.home.ended = None;
         self.life.home.looked = None;
-        self.life.home.rejoin =
-            Some(Rejoin { job: job.clone(), began: now, step: Step::Stop, heard: (now, 0) });
+        // A standby that runs is stopped only for a source that is there, and a source that is away
+        // is no refusal of a rewind.
+        let step = match job.way {
+            Way::Follow | Way::Inspect { .. } => Step::Stop,
+            Way::Rewind { .. } | Way::Clone => self.start_files(job, Files::Reach),
+        };
+        self.life.home.rejoin = Some(Rejoin { job: job.clone(), began: now, step, heard: (now, 0) });
         Ok(())
     }
 
@@ -223,6 +244,9 @@ impl Supervisor {
     fn step_stop(&mut self, job: &Job) -> Next {
         match &self.life.server {
             Server::Down => {}
+            Server::Open(open) if open.mode != coordination::permit::Mode::Standby => {
+                return fail("a primary runs here");
+            }
             Server::Open(_) | Server::Clearing(_) => {
                 self.stop_planned(None);
                 return Ok(None);
@@ -244,6 +268,7 @@ impl Supervisor {
 
     fn files_done(&mut self, job: &Job, files: Files, found: Option<Diverged>) -> Next {
         match files {
+            Files::Reach => Ok(Some(Step::Stop)),
             Files::Keep if job.way == Way::Clone => {
                 beside::make_directory(&self.data.beside().new_copy(), self.user.as_ref())
                     .or_else(|e| fail(format!("a place for the new copy: {e}")))?;
@@ -281,7 +306,12 @@ impl Supervisor {
         let said = || self.complaint();
         match tool {
             // It always ends with a complaint: at the end of the WAL.
-            Tool::Waldump => Ok(Some(self.start_files(job, Files::ReadDump))),
+            Tool::Waldump => match self.start_tool(job, Tool::Names) {
+                // Without psql the list has no names.
+                Err(_) => Ok(Some(self.start_files(job, Files::ReadDump))),
+                started => started,
+            },
+            Tool::Names => Ok(Some(self.start_files(job, Files::ReadDump))),
             Tool::Recover if code == 0 => self.start_tool(job, Tool::TryRewind),
             Tool::Recover => fail(format!("the copy can't be recovered: {}", said())),
             Tool::TryRewind if code == 0 => {
@@ -345,7 +375,7 @@ impl Supervisor {
     fn watch_tool(&self, tool: Tool, rejoin: &mut Rejoin) {
         let now = rpc::clock::now();
         let length = |name: &str| fs::metadata(self.data.beside().at(name)).map_or(0, |m| m.len());
-        let said = length(OUTPUT) + length(LOG);
+        let said: u64 = [OUTPUT, LOG, DUMP[0], NAMES[0]].into_iter().map(length).sum();
         if said != rejoin.heard.1 {
             rejoin.heard = (now, said);
         }
@@ -366,13 +396,18 @@ impl Supervisor {
 
     fn tool_program(&self, job: &Job, tool: Tool) -> Result<Program, Error> {
         let beside = self.data.beside();
-        for name in [OUTPUT, LOG] {
+        let [output, log] = match tool {
+            Tool::Waldump => DUMP,
+            Tool::Names => NAMES,
+            _ => [OUTPUT, LOG],
+        };
+        for name in [output, log] {
             let path = beside.at(name);
             beside::make_file(&path, self.user.as_ref()).map_err(Error::file("make", &path))?;
         }
         let mut words: Vec<OsString> = vec!["sh".into(), "-c".into(), SHELL.into(), "tripoint-rejoin".into()];
-        words.push(beside.at(OUTPUT).into());
-        words.push(beside.at(LOG).into());
+        words.push(beside.at(output).into());
+        words.push(beside.at(log).into());
         words.extend(self.tool_words(job, tool)?);
         Program::new(&words)
     }
@@ -392,6 +427,11 @@ impl Supervisor {
                 words.push(own.to_string().into());
                 words.push("-s".into());
                 words.push(fork.lsn.to_string().into());
+            }
+            Tool::Names => {
+                words.extend(["sh", "-c", ASK_NAMES, "tripoint-names"].map(OsString::from));
+                words.push(self.tool_path("psql")?.into());
+                words.push(lasting(&job.rewind_conninfo).into());
             }
             Tool::Recover => {
                 words.push(self.tool_path("postgres")?.into());
@@ -576,6 +616,7 @@ struct FileWork {
 impl FileWork {
     fn run(&self, files: Files) -> Result<Option<Diverged>, String> {
         match files {
+            Files::Reach => reach(&self.job.conninfo).map(|()| None),
             Files::Keep => self.keep().map(|()| None).map_err(|e| format!("keep what is overwritten: {e}")),
             Files::ReadDump => self.read_dump().map(Some).map_err(|e| format!("read what diverged: {e}")),
             Files::FinishRewind => self.make_standby(&self.data.clone()).map(|()| None),
@@ -593,7 +634,7 @@ impl FileWork {
             self.beside.keep_own()?;
         }
         if let Some(seen) = self.known.as_ref().filter(|seen| seen.records > 0) {
-            let output = BufReader::new(File::open(self.beside.at("diverged.out"))?);
+            let output = BufReader::new(File::open(self.beside.at(DUMP[0]))?);
             let last = Beyond::read(output)?.last;
             let place = |lsn: model::Lsn| lsn.0 / self.segment_size;
             let places = place(seen.fork.lsn)..=place(last) + 1;
@@ -607,9 +648,9 @@ impl FileWork {
         let (Way::Inspect { fork } | Way::Rewind { fork }) = self.job.way else {
             return Err(io::Error::other("no fork"));
         };
-        let output = self.beside.at(OUTPUT);
-        let beyond = Beyond::read(BufReader::new(File::open(&output)?))?;
-        let complaint = fs::read_to_string(self.beside.at(LOG)).unwrap_or_default();
+        let mut beyond = Beyond::read(BufReader::new(File::open(self.beside.at(DUMP[0]))?))?;
+        beyond.name(&fs::read_to_string(self.beside.at(NAMES[0])).unwrap_or_default());
+        let complaint = fs::read_to_string(self.beside.at(DUMP[1])).unwrap_or_default();
         let readable = beyond.records > 0 || waldump::ends_at_the_fork(&complaint);
         let mut summary = beyond.summary();
         if beyond.records > 0 {
@@ -617,7 +658,6 @@ impl FileWork {
             fs::create_dir_all(&set)?;
             fs::write(set.join("list.txt"), beyond.list())?;
             summary.push_str(&format!("; kept in {}", set.display()));
-            fs::rename(&output, self.beside.at("diverged.out"))?;
         } else if !readable {
             summary = format!("the WAL from there on is not there any more ({})", complaint.trim());
         }
@@ -643,6 +683,29 @@ impl FileWork {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether somebody listens where the connection string leads; a URI or a socket is not tried.
+fn reach(conninfo: &str) -> Result<(), String> {
+    let value = |key: &str| {
+        let words = conninfo.split_whitespace().filter_map(|word| word.split_once('='));
+        words.filter(|(name, _)| *name == key).map(|(_, value)| value.trim_matches('\'')).next_back()
+    };
+    let Some(host) = value("host").or_else(|| value("hostaddr")).filter(|h| !h.starts_with('/')) else {
+        return Ok(());
+    };
+    let port = value("port").and_then(|p| p.parse().ok()).unwrap_or(5432_u16);
+    let tried = (host, port).to_socket_addrs().and_then(|all| {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in all {
+            match TcpStream::connect_timeout(&address, REACH_MAX) {
+                Ok(_) => return Ok(()),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    });
+    tried.map_err(|e| format!("{SOURCE_AWAY}{host}:{port} is not there ({e}); nothing was touched"))
 }
 
 fn set_name(fork: WalPosition) -> String {

@@ -135,6 +135,7 @@ fn what_only_it_had_is_counted_exactly_kept_and_rewound() {
     let diverged = lost.copy("a list", |c| c.diverged.is_some()).diverged.expect("waited for");
     assert_eq!(diverged.commits, ONLY_THERE, "{list}");
     assert!(diverged.readable && diverged.summary.starts_with("42 committed transactions"), "{list}");
+    assert!(diverged.summary.contains("postgres.t (") && diverged.summary.contains(") 42"), "{list}");
     // Configuration in the data directory is this site's own; the tool would bring the winner's.
     let own = fs::read_to_string(lost.site.data.join("postgresql.conf")).expect("there");
     lost.must(RejoinWay::RejoinRewind);
@@ -212,9 +213,16 @@ fn a_base_backup_that_fails_leaves_the_old_copy_alone() {
     let (outcome, why) =
         lost.site.actor.obey(Kind::Rejoin(v1::Rejoin { primary_conninfo: nowhere, ..order }), TOOLS);
     assert_eq!(outcome, StepOutcome::OutcomeFailed, "{why}");
-    assert!(why.contains("pg_basebackup"), "{why}");
+    assert!(why.contains("the source at 127.0.0.1:1 is not there"), "{why}");
     let copy = lost.copy("the old copy", |c| c.task.is_none());
     assert_eq!((copy.state, copy.mark), (CopyState::Primary, None));
+    let Kind::Rejoin(order) = lost.order(RejoinWay::RejoinClone) else { unreachable!() };
+    let slot = Some("nobody_made_it".to_owned());
+    let (outcome, why) =
+        lost.site.actor.obey(Kind::Rejoin(v1::Rejoin { primary_slot: slot, ..order }), TOOLS);
+    assert_eq!(outcome, StepOutcome::OutcomeFailed, "{why}");
+    assert!(why.contains("pg_basebackup") && why.contains("replication slot"), "{why}");
+    lost.copy("the old copy", |c| c.task.is_none() && c.state == CopyState::Primary);
     let Kind::Rejoin(order) = lost.order(RejoinWay::RejoinRewind) else { unreachable!() };
     let nobody = format!("host=127.0.0.1 port={} user=nobody dbname=postgres", lost.port);
     let (outcome, why) =

@@ -284,7 +284,7 @@ impl Layout {
         let network = self.network;
         format!(
             "local all all trust\nlocal replication all trust\nhost tripoint writer {network} trust\n\
-             host replication replicator {network} trust\nhost postgres tripoint_rewind {network} trust\n"
+             host replication replicator {network} trust\nhost all tripoint_rewind {network} trust\n"
         )
     }
 }

@@ -26,6 +26,7 @@ fn gate() -> GateReport {
         containment: Containment::None,
         kernel_lease: false,
         problem: None,
+        copy: None,
     }
 }
 

@@ -202,6 +202,7 @@ impl Script {
             containment: Containment::None,
             kernel_lease: false,
             problem: None,
+            copy: None,
         };
         SiteReport { site: self.site.clone(), stack: stack(), database, gate: Some(gate) }
     }
