@@ -70,6 +70,14 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Its file.
+    pub(crate) fn file(&self) -> std::path::PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        std::ffi::OsStr::from_bytes(self.path.to_bytes()).into()
+    }
+}
+
 /// Where a program's file is.
 pub(crate) fn find_program(name: &std::ffi::OsStr) -> Result<std::path::PathBuf, Error> {
     use std::os::unix::fs::PermissionsExt;

@@ -8,26 +8,23 @@
 //! clone:    stop -> keep -> pg_basebackup beside -> own files, standby.signal -> MARK -> swap
 //! ```
 
+mod files;
+mod tools;
+
 use super::{Server, Supervisor};
 use crate::beside::{self, Stage};
-use crate::hold::{Program, find_program};
 use crate::shared::Job;
-use crate::waldump::{self, Beyond};
-use crate::{Error, copy};
-use coordination::book::SOURCE_AWAY;
+use crate::{copy, waldump};
 use coordination::rejoin::Way;
+use files::Files;
 use model::{CopyTask, CopyWork, Diverged, Lsn, Millis, Moment, StepOutcome, WalPosition};
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufReader};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::fs;
+use std::io;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use tools::{DUMP, LOG, NAMES, OUTPUT, Tool};
 
 /// A tool that says nothing for this long has failed.
 const SILENCE_MAX: Millis = Millis(300_000);
-/// A source that runs takes a connection within this.
-const REACH_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// The server's own recovery says little.
 const RECOVERY_SILENCE_MAX: Millis = Millis(3_600_000);
 /// The copy's files are looked at this often.
@@ -36,48 +33,6 @@ const LOOK_EVERY: Millis = Millis(200);
 const STREAMS_AFTER: Millis = Millis(2_000);
 /// What a tool said last, for evidence.
 const COMPLAINT_CHARS: usize = 400;
-/// Standard output and standard error of the tools, beside the data directory.
-const OUTPUT: &str = "tool.out";
-const LOG: &str = "tool.log";
-/// What was found out about diverged WAL stays until it is kept.
-const DUMP: [&str; 2] = ["dump.out", "dump.log"];
-const NAMES: [&str; 2] = ["names.out", "names.log"];
-/// Names of tables by database and filenode, at the source: those that were there before the fork
-/// are there still, unless they were rewritten.
-const ASK_NAMES: &str = r#"psql=$1; conninfo=$2
-"$psql" -XAtw -d "$conninfo" -c "SELECT oid, datname FROM pg_database WHERE datallowconn AND datname ~ '^[A-Za-z0-9_-]+$'" |
-while IFS='|' read -r oid name; do
-    "$psql" -XAtw -d "$conninfo dbname=$name" -c "SELECT '$oid/' || pg_relation_filenode(oid) || '|$name.' || oid::regclass FROM pg_class WHERE relkind IN ('r', 'm') AND relpersistence = 'p'"
-done"#;
-/// Redirects, and becomes the tool.
-const SHELL: &str =
-    "out=$1; err=$2; shift 2; LC_ALL=C; export LC_ALL; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null";
-/// With timeline 0: what counts is the place. The role of `rewind.sql` may call it.
-const OLDEST_SEGMENT: &str = "SELECT '00000000' || min(substr(f, 9)) \
-     FROM pg_ls_dir('pg_wal', false, false) f WHERE f ~ '^[0-9A-F]{24}$'";
-/// A source that is gone is noticed.
-const KEEPALIVES: &str =
-    " keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=20000";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tool {
-    Waldump,
-    Names,
-    Recover,
-    TryRewind,
-    AskSource,
-    Rewind,
-    Clone,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Files {
-    Reach,
-    Keep,
-    ReadDump,
-    FinishRewind,
-    PrepareNew,
-}
 
 enum Step {
     /// Waits until the server is down.
@@ -303,7 +258,7 @@ impl Supervisor {
     }
 
     fn tool_done(&mut self, job: &Job, tool: Tool, code: u8) -> Next {
-        let said = || self.complaint();
+        let said = self.complaint();
         match tool {
             // It always ends with a complaint: at the end of the WAL.
             Tool::Waldump => match self.start_tool(job, Tool::Names) {
@@ -313,7 +268,7 @@ impl Supervisor {
             },
             Tool::Names => Ok(Some(self.start_files(job, Files::ReadDump))),
             Tool::Recover if code == 0 => self.start_tool(job, Tool::TryRewind),
-            Tool::Recover => fail(format!("the copy can't be recovered: {}", said())),
+            Tool::Recover => fail(format!("the copy can't be recovered: {}", said)),
             Tool::TryRewind if code == 0 => {
                 // Without it the tool would do nothing, and the copy would look well: it holds WAL
                 // beyond the fork, so it must say where it goes back to.
@@ -321,9 +276,7 @@ impl Supervisor {
                     .or_else(|| waldump::common_checkpoint(&self.read(LOG)));
                 match self.life.home.common {
                     Some(_) => self.start_tool(job, Tool::AskSource),
-                    None => {
-                        fail(format!("pg_rewind sees nothing to rewind, nothing was changed: {}", said()))
-                    }
+                    None => fail(format!("pg_rewind sees nothing to rewind, nothing was changed: {}", said)),
                 }
             }
             Tool::AskSource if code == 0 && !self.source_has_wal() => {
@@ -334,14 +287,14 @@ impl Supervisor {
                 marked.or_else(|e| fail(format!("the marker: {e}")))?;
                 self.start_tool(job, Tool::Rewind)
             }
-            Tool::AskSource => fail(format!("the source does not say what WAL it has: {}", said())),
-            Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {}", said())),
+            Tool::AskSource => fail(format!("the source does not say what WAL it has: {}", said)),
+            Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {}", said)),
             Tool::Rewind if code == 0 => Ok(Some(self.start_files(job, Files::FinishRewind))),
             Tool::Rewind => {
-                fail(format!("pg_rewind ended with {code} midway: this directory is lost: {}", said()))
+                fail(format!("pg_rewind ended with {code} midway: this directory is lost: {}", said))
             }
             Tool::Clone if code == 0 => Ok(Some(self.start_files(job, Files::PrepareNew))),
-            Tool::Clone => fail(format!("pg_basebackup ended with {code}: {}", said())),
+            Tool::Clone => fail(format!("pg_basebackup ended with {code}: {}", said)),
         }
     }
 
@@ -384,135 +337,6 @@ impl Supervisor {
             tracing::error!("{tool:?} has said nothing for {patience}: it is killed");
             self.kill_all();
         }
-    }
-
-    fn start_tool(&mut self, job: &Job, tool: Tool) -> Next {
-        let started = self.tool_program(job, tool).and_then(|program| self.holder.start(&program));
-        match started {
-            Ok(()) => Ok(Some(Step::Tool(tool))),
-            Err(e) => fail(format!("{tool:?}: {e}")),
-        }
-    }
-
-    fn tool_program(&self, job: &Job, tool: Tool) -> Result<Program, Error> {
-        let beside = self.data.beside();
-        let [output, log] = match tool {
-            Tool::Waldump => DUMP,
-            Tool::Names => NAMES,
-            _ => [OUTPUT, LOG],
-        };
-        for name in [output, log] {
-            let path = beside.at(name);
-            beside::make_file(&path, self.user.as_ref()).map_err(Error::file("make", &path))?;
-        }
-        let mut words: Vec<OsString> = vec!["sh".into(), "-c".into(), SHELL.into(), "tripoint-rejoin".into()];
-        words.push(beside.at(output).into());
-        words.push(beside.at(log).into());
-        words.extend(self.tool_words(job, tool)?);
-        Program::new(&words)
-    }
-
-    fn tool_words(&self, job: &Job, tool: Tool) -> Result<Vec<OsString>, Error> {
-        let data = self.data.path();
-        let mut words: Vec<OsString> = Vec::new();
-        match tool {
-            Tool::Waldump => {
-                let (Way::Inspect { fork } | Way::Rewind { fork }) = job.way else { return Ok(words) };
-                words.push(self.tool_path("pg_waldump")?.into());
-                words.push("-p".into());
-                words.push(data.join("pg_wal").into());
-                // The copy's own timeline: it has its own segment of the fork.
-                let own = self.data.control().map_or(fork.timeline, |c| c.newest_timeline());
-                words.push("-t".into());
-                words.push(own.to_string().into());
-                words.push("-s".into());
-                words.push(fork.lsn.to_string().into());
-            }
-            Tool::Names => {
-                words.extend(["sh", "-c", ASK_NAMES, "tripoint-names"].map(OsString::from));
-                words.push(self.tool_path("psql")?.into());
-                words.push(lasting(&job.rewind_conninfo).into());
-            }
-            Tool::Recover => {
-                words.push(self.tool_path("postgres")?.into());
-                words.extend(["--single", "-F", "-D"].map(OsString::from));
-                words.push(data.into());
-                if let Some(file) = self.own_main_file() {
-                    words.push("-c".into());
-                    words.push(format!("config_file={}", file.display()).into());
-                }
-                words.push("template1".into());
-            }
-            Tool::TryRewind | Tool::Rewind => {
-                words.push(self.tool_path("pg_rewind")?.into());
-                words.push("-D".into());
-                words.push(data.into());
-                words.push(format!("--source-server={}", lasting(&job.rewind_conninfo)).into());
-                words.extend(["-P", "--no-ensure-shutdown"].map(OsString::from));
-                if let Some(file) = self.own_main_file() {
-                    words.push(format!("--config-file={}", file.display()).into());
-                }
-                if tool == Tool::TryRewind {
-                    words.push("--dry-run".into());
-                }
-            }
-            Tool::AskSource => {
-                words.push(self.tool_path("psql")?.into());
-                words.extend(["-X", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-d"].map(OsString::from));
-                words.push(lasting(&job.rewind_conninfo).into());
-                words.push("-c".into());
-                words.push(OLDEST_SEGMENT.into());
-            }
-            Tool::Clone => {
-                words.push(self.tool_path("pg_basebackup")?.into());
-                words.push("-D".into());
-                words.push(self.data.beside().new_copy().into());
-                words.push("-d".into());
-                words.push(lasting(&job.conninfo).into());
-                words.extend(["-X", "stream", "-c", "fast", "-P", "-w"].map(OsString::from));
-                if !job.slot.is_empty() {
-                    words.push("-S".into());
-                    words.push(job.slot.as_str().into());
-                }
-            }
-        }
-        Ok(words)
-    }
-
-    /// The main configuration file, if it lies outside of the data directory.
-    fn own_main_file(&self) -> Option<PathBuf> {
-        let file = self.settings.main_file();
-        (!file.starts_with(self.data.path())).then(|| file.to_owned())
-    }
-
-    /// Beside the server's program, or in PATH.
-    fn tool_path(&self, name: &str) -> Result<PathBuf, Error> {
-        let server = self.config.command.first().ok_or_else(|| Error::Command("no command".into()))?;
-        let beside = find_program(server)?.canonicalize().ok().map(|p| p.with_file_name(name));
-        match beside.filter(|p| p.exists()) {
-            Some(path) => Ok(path),
-            None => find_program(name.as_ref()),
-        }
-    }
-
-    fn start_files(&self, job: &Job, files: Files) -> Step {
-        let (sender, done) = sync_channel(1);
-        let work = FileWork {
-            beside: self.data.beside().clone(),
-            data: self.data.path().to_owned(),
-            user: self.user.clone(),
-            job: job.clone(),
-            known: self.life.home.diverged.clone(),
-            segment_size: self.data.control().and_then(|c| c.more).map_or(16 << 20, |m| m.segment_size),
-        };
-        let run = move || {
-            // Nobody waits any more if the gate ends.
-            let _ = sender.send(work.run(files));
-        };
-        if let Err(e) = std::thread::Builder::new().name("gate-files".into()).spawn(run) {
-            tracing::error!("no thread for files: {e}");
-        }
-        Step::Files(files, done)
     }
 
     /// What the files say, not at every turn.
@@ -594,120 +418,7 @@ fn fork_text(job: &Job) -> String {
     }
 }
 
-/// A connection string whose connection notices that the other side is gone. A URI stays as it is.
-fn lasting(conninfo: &str) -> String {
-    if conninfo.contains("://") || conninfo.contains("keepalives") {
-        conninfo.to_owned()
-    } else {
-        format!("{conninfo}{KEEPALIVES}")
-    }
-}
-
-/// Work on files alone, on a thread.
-struct FileWork {
-    beside: beside::Beside,
-    data: PathBuf,
-    user: Option<crate::hold::User>,
-    job: Job,
-    known: Option<Diverged>,
-    segment_size: u64,
-}
-
-impl FileWork {
-    fn run(&self, files: Files) -> Result<Option<Diverged>, String> {
-        match files {
-            Files::Reach => reach(&self.job.conninfo).map(|()| None),
-            Files::Keep => self.keep().map(|()| None).map_err(|e| format!("keep what is overwritten: {e}")),
-            Files::ReadDump => self.read_dump().map(Some).map_err(|e| format!("read what diverged: {e}")),
-            Files::FinishRewind => self.make_standby(&self.data.clone()).map(|()| None),
-            Files::PrepareNew => {
-                let new = self.beside.new_copy();
-                self.check_identity(&new)?;
-                self.make_standby(&new).map(|()| None)
-            }
-        }
-    }
-
-    fn keep(&self) -> io::Result<()> {
-        // What an interrupted rewind left is not this site's own: an empty pg_hba.conf, for one.
-        if !self.beside.is_lost() {
-            self.beside.keep_own()?;
-        }
-        if let Some(seen) = self.known.as_ref().filter(|seen| seen.records > 0) {
-            let output = BufReader::new(File::open(self.beside.at(DUMP[0]))?);
-            let last = Beyond::read(output)?.last;
-            let place = |lsn: model::Lsn| lsn.0 / self.segment_size;
-            let places = place(seen.fork.lsn)..=place(last) + 1;
-            let kept = self.beside.keep_wal(&set_name(seen.fork), places, self.segment_size)?;
-            tracing::info!("the diverged WAL is kept in {}", kept.display());
-        }
-        beside::remove_tree(&self.beside.new_copy())
-    }
-
-    fn read_dump(&self) -> io::Result<Diverged> {
-        let (Way::Inspect { fork } | Way::Rewind { fork }) = self.job.way else {
-            return Err(io::Error::other("no fork"));
-        };
-        let mut beyond = Beyond::read(BufReader::new(File::open(self.beside.at(DUMP[0]))?))?;
-        beyond.name(&fs::read_to_string(self.beside.at(NAMES[0])).unwrap_or_default());
-        let complaint = fs::read_to_string(self.beside.at(DUMP[1])).unwrap_or_default();
-        let readable = beyond.records > 0 || waldump::ends_at_the_fork(&complaint);
-        let mut summary = beyond.summary();
-        if beyond.records > 0 {
-            let set = self.beside.at("diverged").join(set_name(fork));
-            fs::create_dir_all(&set)?;
-            fs::write(set.join("list.txt"), beyond.list())?;
-            summary.push_str(&format!("; kept in {}", set.display()));
-        } else if !readable {
-            summary = format!("the WAL from there on is not there any more ({})", complaint.trim());
-        }
-        let Beyond { records, bytes, commits, .. } = beyond;
-        Ok(Diverged { fork, readable, records, bytes, commits, summary })
-    }
-
-    fn make_standby(&self, data: &std::path::Path) -> Result<(), String> {
-        let user = self.user.as_ref();
-        self.beside
-            .restore_own(data, user)
-            .and_then(|()| beside::make_file(&data.join("standby.signal"), user))
-            .map_err(|e| format!("make {} a standby: {e}", data.display()))
-    }
-
-    fn check_identity(&self, new: &std::path::Path) -> Result<(), String> {
-        let copied = crate::data::DataDirectory::new(new, None);
-        let control = copied.control().ok_or("the base backup has no control file")?;
-        match (control.more.map(|m| m.system_id), self.job.system_id) {
-            (Some(found), Some(ours)) if found != ours => {
-                Err(format!("the base backup is another database's (system identifier {found})"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether somebody listens where the connection string leads; a URI or a socket is not tried.
-fn reach(conninfo: &str) -> Result<(), String> {
-    let value = |key: &str| {
-        let words = conninfo.split_whitespace().filter_map(|word| word.split_once('='));
-        words.filter(|(name, _)| *name == key).map(|(_, value)| value.trim_matches('\'')).next_back()
-    };
-    let Some(host) = value("host").or_else(|| value("hostaddr")).filter(|h| !h.starts_with('/')) else {
-        return Ok(());
-    };
-    let port = value("port").and_then(|p| p.parse().ok()).unwrap_or(5432_u16);
-    let tried = (host, port).to_socket_addrs().and_then(|all| {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in all {
-            match TcpStream::connect_timeout(&address, REACH_MAX) {
-                Ok(_) => return Ok(()),
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
-    });
-    tried.map_err(|e| format!("{SOURCE_AWAY}{host}:{port} is not there ({e}); nothing was touched"))
-}
-
-fn set_name(fork: WalPosition) -> String {
+/// Name of the set of what diverged there.
+fn fork_name(fork: WalPosition) -> String {
     format!("t{}-{:X}", fork.timeline, fork.lsn.0)
 }
