@@ -74,7 +74,7 @@ pub struct Config {
     /// Outside the data directory, or a copy of it would bring another site's settings.
     pub include_file: PathBuf,
     /// What replication slots may keep of the WAL, in MiB (`max_slot_wal_keep_size`); 0 leaves that
-    /// to the administrator, none is a quarter of the file system.
+    /// alone, none is a quarter of the file system unless `postgresql.conf` says otherwise.
     pub slot_wal_mib: Option<u64>,
     /// D and F until the group's first answer; [`TERMS_DEFAULT`] is a good choice.
     pub terms: GrantTerms,

@@ -7,7 +7,7 @@ use crate::hold::{Holder, Program, User, be_init_for_gate, find_program};
 use crate::link::Link;
 use crate::lock::DataLock;
 use crate::record::Store;
-use crate::settings::Settings;
+use crate::settings::{Settings, SlotWal};
 use crate::shared::{Event, Shared, Snapshot};
 use crate::supervisor::{Parts, Supervisor};
 use crate::timer::KernelTimer;
@@ -105,9 +105,9 @@ pub fn run(config: Config) -> Result<u8, Error> {
 /// PostgreSQL's settings that the gate owns.
 pub(crate) fn settings(config: &Config, user: Option<User>) -> Settings {
     let slot_wal = match config.slot_wal_mib {
-        Some(0) => None,
-        Some(mib) => Some(mib),
-        None => quarter_of_disk(&config.data_directory),
+        Some(0) => SlotWal::Never,
+        Some(mib) => SlotWal::Always(mib),
+        None => quarter_of_disk(&config.data_directory).map_or(SlotWal::Never, SlotWal::Unless),
     };
     Settings::new(&config.command, &config.data_directory, &config.include_file, user, slot_wal)
 }

@@ -15,6 +15,7 @@ const HEADER: &str = "# Written by tripoint gate. Do not edit: it is replaced wh
 const MARK: &str = "# tripoint gate";
 const CONNINFO: &str = "primary_conninfo";
 const SLOT: &str = "primary_slot_name";
+const SLOT_WAL: &str = "max_slot_wal_keep_size";
 /// The settings that name the primary.
 const UPSTREAM: [&str; 2] = [CONNINFO, SLOT];
 /// 5 s by default, which a promotion sometimes sleeps out, and a standby that follows too early.
@@ -29,8 +30,18 @@ pub(crate) struct Settings {
     auto: PathBuf,
     include: PathBuf,
     user: Option<User>,
-    /// What slots may keep of the WAL, in MiB; none: what the administrator set.
-    slot_wal_mib: Option<u64>,
+    slot_wal: SlotWal,
+}
+
+/// What slots may keep of the WAL (`max_slot_wal_keep_size`), in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotWal {
+    /// Whatever else is set.
+    Always(u64),
+    /// Unless the main configuration file sets it.
+    Unless(u64),
+    /// Left alone.
+    Never,
 }
 
 impl Settings {
@@ -39,16 +50,10 @@ impl Settings {
         data: &Path,
         include: &Path,
         user: Option<User>,
-        slot_wal_mib: Option<u64>,
+        slot_wal: SlotWal,
     ) -> Self {
         let main = main_file(command).unwrap_or_else(|| data.join("postgresql.conf"));
-        Self {
-            main,
-            auto: data.join("postgresql.auto.conf"),
-            include: include.to_owned(),
-            user,
-            slot_wal_mib,
-        }
+        Self { main, auto: data.join("postgresql.auto.conf"), include: include.to_owned(), user, slot_wal }
     }
 
     /// Before each start: the include is there, named last in `postgresql.conf`, and nothing
@@ -107,14 +112,26 @@ impl Settings {
 
     fn text(&self, upstream: &[String]) -> String {
         let mut text = format!("{HEADER}\n{RETRY}\n");
-        if let Some(mib) = self.slot_wal_mib {
-            text.push_str(&format!("max_slot_wal_keep_size = '{mib}MB'\n"));
+        if let Some(mib) = self.slot_wal() {
+            text.push_str(&format!("{SLOT_WAL} = '{mib}MB'\n"));
         }
         upstream.iter().for_each(|line| {
             text.push_str(line);
             text.push('\n');
         });
         text
+    }
+
+    fn slot_wal(&self) -> Option<u64> {
+        let others = || {
+            let text = fs::read_to_string(&self.main).unwrap_or_default();
+            text.lines().any(|line| sets(line, SLOT_WAL))
+        };
+        match self.slot_wal {
+            SlotWal::Always(mib) => Some(mib),
+            SlotWal::Unless(mib) if !others() => Some(mib),
+            SlotWal::Unless(_) | SlotWal::Never => None,
+        }
     }
 
     fn write_include(&self, upstream: &[String]) -> Result<(), Error> {
@@ -245,7 +262,8 @@ mod tests {
         let data = root.path().join("data");
         fs::create_dir(&data).expect("made");
         fs::write(data.join("postgresql.conf"), "port = 5432").expect("written");
-        let settings = Settings::new(&[], &data, &root.path().join("etc/tripoint.conf"), None, None);
+        let settings =
+            Settings::new(&[], &data, &root.path().join("etc/tripoint.conf"), None, SlotWal::Unless(7));
         (root, settings)
     }
 
@@ -301,6 +319,18 @@ mod tests {
         assert!(s.set_upstream("host=c password='it''s'", "tripoint_dc1").expect("set"));
         assert!(!s.set_upstream("host=c password='it''s'", "tripoint_dc1").expect("the same"));
         assert!(s.set_upstream("host=c password='it''s'", "").expect("without a slot"));
+    }
+
+    #[test]
+    fn what_slots_may_keep_is_the_administrators_if_he_says_so() {
+        let (_root, s) = settings();
+        s.ensure().expect("written");
+        let include = || fs::read_to_string(&s.include).expect("there");
+        assert!(include().contains("max_slot_wal_keep_size = '7MB'"));
+        let text = fs::read_to_string(&s.main).expect("there");
+        fs::write(&s.main, format!("max_slot_wal_keep_size = 1GB\n{text}")).expect("written");
+        s.ensure().expect("written");
+        assert!(!include().contains("max_slot_wal_keep_size"));
     }
 
     #[test]

@@ -403,3 +403,34 @@ fn a_standby_that_has_not_let_go_is_not_elected() {
     let outcome = world.commit(Command::Elect { stack: chat(), epoch: Epoch(1), site: site(2) });
     assert_eq!(outcome, Outcome::Refused(Refusal::NotDetached(site(2))));
 }
+
+#[test]
+fn a_return_is_told_once_by_the_site_that_returns_and_changes_nothing_else() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(9_000));
+    let chain = desired::desired(&world.state, &site(1)).of(&chat()).expect("it carries it").chain.clone();
+    let links: alloc::vec::Vec<_> = chain.iter().map(|l| (l.site.clone(), l.timeline)).collect();
+    assert_eq!(links, [(site(1), Timeline(1)), (site(2), Timeline(2))], "what a copy is compared with");
+    let before = world.stack().clone();
+    let fork = WalPosition { timeline: Timeline(1), lsn: chain[1].start };
+    let told = |w: &mut World, n: usize, step, position| {
+        w.report_step(&site(n), step, Epoch(2), StepOutcome::Done, position)
+    };
+    let events = |w: &World| {
+        let ours = |e: &&model::Event| {
+            matches!(e.kind, model::EventKind::DivergedListed { .. } | model::EventKind::Rejoined { .. })
+        };
+        w.state.events().filter(ours).count()
+    };
+    for _ in 0..2 {
+        assert_eq!(told(&mut world, 1, StepKind::ListDiverged, Some(fork)), Outcome::Applied);
+        assert_eq!(told(&mut world, 1, StepKind::Rejoin, None), Outcome::Applied);
+    }
+    assert_eq!(events(&world), 2, "an actor that restarts tells it again");
+    assert_eq!(*world.stack(), before);
+    let refused = told(&mut world, 2, StepKind::Rejoin, None);
+    assert!(matches!(refused, Outcome::Refused(Refusal::StepNotDue(_))), "the active site: {refused:?}");
+    let old = world.report_step(&site(1), StepKind::Rejoin, Epoch(1), StepOutcome::Done, None);
+    assert!(matches!(old, Outcome::Refused(Refusal::StaleEpoch { .. })), "{old:?}");
+}
