@@ -9,6 +9,11 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tripoint_rewind') THEN
         CREATE ROLE tripoint_rewind LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
     END IF;
+    -- Since 15. Right after a promotion pg_rewind needs a checkpoint to see the new timeline; without
+    -- this right it is waited for, some minutes.
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pg_checkpoint') THEN
+        GRANT pg_checkpoint TO tripoint_rewind;
+    END IF;
 END
 $$;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO tripoint_rewind;

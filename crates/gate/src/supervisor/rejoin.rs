@@ -4,7 +4,7 @@
 //! ```text
 //! follow:   stop -> standby.signal
 //! inspect:  stop -> pg_waldump -> ask the source for names -> read
-//! rewind:   stop -> keep -> [recover] -> dry run -> has the source the WAL? -> MARK -> pg_rewind -> own files, standby.signal
+//! rewind:   stop -> keep -> [recover] -> checkpoint there -> dry run -> has the source the WAL? -> MARK -> pg_rewind -> own files, standby.signal
 //! clone:    stop -> keep -> pg_basebackup beside -> own files, standby.signal -> MARK -> swap
 //! ```
 
@@ -15,6 +15,7 @@ use super::{Server, Supervisor};
 use crate::beside::{self, Stage};
 use crate::shared::Job;
 use crate::{copy, waldump};
+use coordination::book::SOURCE_AWAY;
 use coordination::rejoin::Way;
 use files::Files;
 use model::{CopyTask, CopyWork, Diverged, Lsn, Millis, Moment, StepOutcome, WalPosition};
@@ -27,6 +28,8 @@ use tools::{DUMP, LOG, NAMES, OUTPUT, Tool};
 const SILENCE_MAX: Millis = Millis(300_000);
 /// The server's own recovery says little.
 const RECOVERY_SILENCE_MAX: Millis = Millis(3_600_000);
+/// The source's own checkpoint comes within this (`checkpoint_timeout`, 5 min by default, twice).
+const CHECKPOINT_PATIENCE: Millis = Millis(600_000);
 /// The copy's files are looked at this often.
 const LOOK_EVERY: Millis = Millis(200);
 /// A standby must have run for this long before "it streams" is believed of the new copy.
@@ -62,6 +65,10 @@ pub(super) struct Home {
     diverged: Option<Diverged>,
     /// The checkpoint that a rewind goes back to, as the dry run says.
     common: Option<Lsn>,
+    /// The source made a checkpoint for us.
+    checkpointed: bool,
+    /// Since when the source has looked as if it were on the old timeline.
+    same_timeline: Option<Moment>,
     size: copy::Size,
     looked: Option<Moment>,
     pub(super) report: Option<model::CopyReport>,
@@ -230,7 +237,7 @@ impl Supervisor {
                 self.start_tool(job, Tool::Clone)
             }
             Files::Keep if self.data.control().is_some_and(|c| c.is_clean()) => {
-                self.start_tool(job, Tool::TryRewind)
+                self.start_tool(job, Tool::Checkpoint)
             }
             Files::Keep => self.start_tool(job, Tool::Recover),
             Files::ReadDump => {
@@ -267,16 +274,26 @@ impl Supervisor {
                 started => started,
             },
             Tool::Names => Ok(Some(self.start_files(job, Files::ReadDump))),
-            Tool::Recover if code == 0 => self.start_tool(job, Tool::TryRewind),
-            Tool::Recover => fail(format!("the copy can't be recovered: {}", said)),
+            Tool::Recover if code == 0 => self.start_tool(job, Tool::Checkpoint),
+            Tool::Checkpoint => {
+                if code != 0 {
+                    tracing::warn!("the source makes no checkpoint for us ({said}); its own will come");
+                }
+                self.life.home.checkpointed = code == 0;
+                self.start_tool(job, Tool::TryRewind)
+            }
+            Tool::Recover => fail(format!("the copy can't be recovered: {said}")),
             Tool::TryRewind if code == 0 => {
                 // Without it the tool would do nothing, and the copy would look well: it holds WAL
                 // beyond the fork, so it must say where it goes back to.
                 self.life.home.common = waldump::common_checkpoint(&self.read(OUTPUT))
                     .or_else(|| waldump::common_checkpoint(&self.read(LOG)));
                 match self.life.home.common {
-                    Some(_) => self.start_tool(job, Tool::AskSource),
-                    None => fail(format!("pg_rewind sees nothing to rewind, nothing was changed: {}", said)),
+                    Some(_) => {
+                        self.life.home.same_timeline = None;
+                        self.start_tool(job, Tool::AskSource)
+                    }
+                    None => fail(self.nothing_to_rewind(&said)),
                 }
             }
             Tool::AskSource if code == 0 && !self.source_has_wal() => {
@@ -287,14 +304,29 @@ impl Supervisor {
                 marked.or_else(|e| fail(format!("the marker: {e}")))?;
                 self.start_tool(job, Tool::Rewind)
             }
-            Tool::AskSource => fail(format!("the source does not say what WAL it has: {}", said)),
-            Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {}", said)),
+            Tool::AskSource => fail(format!("the source does not say what WAL it has: {said}")),
+            Tool::TryRewind => fail(format!("pg_rewind refuses, nothing was changed: {said}")),
             Tool::Rewind if code == 0 => Ok(Some(self.start_files(job, Files::FinishRewind))),
             Tool::Rewind => {
-                fail(format!("pg_rewind ended with {code} midway: this directory is lost: {}", said))
+                fail(format!("pg_rewind ended with {code} midway: this directory is lost: {said}"))
             }
             Tool::Clone if code == 0 => Ok(Some(self.start_files(job, Files::PrepareNew))),
-            Tool::Clone => fail(format!("pg_basebackup ended with {code}: {}", said)),
+            Tool::Clone => fail(format!("pg_basebackup ended with {code}: {said}")),
+        }
+    }
+
+    /// The tool sees nothing to rewind. Right after a promotion that is so because the source's
+    /// control file still names the old timeline: then the way is not refused, it is too early.
+    fn nothing_to_rewind(&mut self, said: &str) -> String {
+        let now = rpc::clock::now();
+        let since = *self.life.home.same_timeline.get_or_insert(now);
+        let early = said.contains("same timeline")
+            && !self.life.home.checkpointed
+            && now.elapsed_shortest(since) < CHECKPOINT_PATIENCE;
+        if early {
+            format!("{SOURCE_AWAY}its last checkpoint is still on the old timeline; nothing was changed")
+        } else {
+            format!("pg_rewind sees nothing to rewind, nothing was changed: {said}")
         }
     }
 

@@ -42,6 +42,9 @@ pub(super) enum Tool {
     Names,
     /// `postgres --single`: crash recovery, as `pg_rewind` itself would do it.
     Recover,
+    /// `psql`: a checkpoint at the source. `pg_rewind` takes the timeline out of its control file,
+    /// which a promotion changes only with its next checkpoint, minutes later.
+    Checkpoint,
     /// `pg_rewind --dry-run`.
     TryRewind,
     /// `psql`: the oldest WAL that the source has.
@@ -122,6 +125,12 @@ impl Supervisor {
                 if tool == Tool::TryRewind {
                     words.push("--dry-run".into());
                 }
+            }
+            Tool::Checkpoint => {
+                words.push(self.tool_path("psql")?.into());
+                words.extend(["-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d"].map(OsString::from));
+                words.push(lasting(&job.rewind_conninfo).into());
+                words.extend(["-c", "CHECKPOINT"].map(OsString::from));
             }
             Tool::AskSource => {
                 words.push(self.tool_path("psql")?.into());
