@@ -409,7 +409,7 @@ fn a_return_is_told_once_by_the_site_that_returns_and_changes_nothing_else() {
     let mut world = World::automatic();
     world.lose(&site(1));
     world.run(Millis(9_000));
-    let chain = desired::desired(&world.state, &site(1)).of(&chat()).expect("it carries it").chain.clone();
+    let chain = desired(&world.state, &site(1)).of(&chat()).expect("it carries it").chain.clone();
     let links: alloc::vec::Vec<_> = chain.iter().map(|l| (l.site.clone(), l.timeline)).collect();
     assert_eq!(links, [(site(1), Timeline(1)), (site(2), Timeline(2))], "what a copy is compared with");
     let before = world.stack().clone();
