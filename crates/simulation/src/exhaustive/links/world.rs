@@ -252,6 +252,7 @@ impl Links {
                 containment: Containment::Cgroup,
                 kernel_lease: false,
                 problem: None,
+                copy: None,
             }),
         }
     }
