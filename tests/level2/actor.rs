@@ -369,6 +369,7 @@ impl Actor {
             containment: Containment::None,
             kernel_lease: false,
             problem: None,
+            copy: None,
         };
         let database = DatabaseReport {
             role: if primary { DatabaseRole::Primary } else { DatabaseRole::Standby },
