@@ -117,6 +117,7 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::StoppingIgnored, "F", few),
     (Bug::UnstoppedIgnored, "F", stuck),
     (Bug::RelinquishNotOnDisk, "F", restarts),
+    (Bug::EpochNotPersisted, "F", restarts),
     (Bug::AckBeforeLastProcess, "F", few),
     (Bug::RecordGoesBack, "F", few),
     (Bug::PermissionFromView, "F", few),

@@ -244,7 +244,7 @@ fn covers(more: u8) -> Rules {
 fn fences(more: u8) -> Rules {
     Rules {
         budget: Budget { sends: [1 + more, 1], restarts: 1, begins: 1, stuck: more, ..NONE },
-        restarts: if more > 0 { ANY_RESTART } else { Restarts { gate: true, ..NO_RESTART } },
+        restarts: Restarts { witness: more > 0, ..ANY_RESTART },
         lags: [true, false],
         snapshots: more > 0,
         views: true,
