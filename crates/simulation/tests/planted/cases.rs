@@ -36,14 +36,14 @@ const L1: &[Invariant] = &[L1ItEnds];
 const L2: &[Invariant] = &[L2NoNeedlessFailover];
 const L3: &[Invariant] = &[L3NoNeedlessOutage];
 
-const STATES: usize = 300_000;
+const STEPS: usize = 300_000;
 const ALL: Class = Class::All;
 
 /// All, in the order of the list of bugs.
 pub const CASES: &[Case] = &[
-    case(Bug::LeaseFromArrival, WRITER, World("L", STATES)),
-    case(Bug::LeaseFromLastSend, WRITER, World("L", STATES)),
-    case(Bug::NumberResent, WRITER, World("L", STATES)),
+    case(Bug::LeaseFromArrival, WRITER, World(STEPS)),
+    case(Bug::LeaseFromLastSend, WRITER, Seeds(ALL, 800)),
+    case(Bug::NumberResent, WRITER, Seeds(ALL, 100)),
     case(
         Bug::DroppedCoverStays,
         S5,
@@ -103,8 +103,8 @@ pub const CASES: &[Case] = &[
         S1,
         Scenario("slowest holder, fastest witness", scenarios::the_slowest_holder_and_the_fastest_witness),
     ),
-    case(Bug::HeldFencedByTime, WRITER, World("C", STATES)),
-    case(Bug::TimedBeforeGateKnows, WRITER, World("C", STATES)),
+    case(Bug::HeldFencedByTime, WRITER, World(STEPS)),
+    case(Bug::TimedBeforeGateKnows, WRITER, World(STEPS)),
     case(
         Bug::OldAckCounts,
         S1,
@@ -122,7 +122,7 @@ pub const CASES: &[Case] = &[
     ),
     case(Bug::FenceWithoutHorizon, S1, Seeds(ALL, 300)),
     case(Bug::StoppingIgnored, S1, Scenario("fenced while stopping", scenarios::fenced_while_stopping)),
-    case(Bug::FenceLeavesEpochOpen, WRITER, World("L", STATES)),
+    case(Bug::FenceLeavesEpochOpen, WRITER, World(STEPS)),
     case(
         Bug::AttestedWhileLeased,
         S1,
@@ -171,7 +171,7 @@ pub const CASES: &[Case] = &[
         Scenario("lost before anybody streamed", scenarios::lost_before_anybody_streamed),
     ),
     case(Bug::DigestIgnored, S7, Scenario("states that differ", scenarios::states_that_differ)),
-    case(Bug::DeadlineIgnored, WRITER, World("L", STATES)),
+    case(Bug::DeadlineIgnored, WRITER, World(STEPS)),
     case(
         Bug::DeadlineFromArrival,
         S5,
@@ -206,12 +206,12 @@ pub const CASES: &[Case] = &[
         S1,
         Scenario("a backend outlives its postmaster", scenarios::a_backend_outlives_its_postmaster),
     ),
-    case(Bug::OneClock, WRITER, World("K", STATES)),
-    case(Bug::CheckThenAct, WRITER, World("K", STATES)),
-    case(Bug::RelinquishNotOnDisk, S3, World("F", STATES)),
-    case(Bug::EpochNotPersisted, S3, World("F", STATES)),
-    case(Bug::LeaderWithoutCommit, WRITER, Seeds(ALL, 300)),
-    case(Bug::PermissionFromView, WRITER, Seeds(ALL, 300)),
+    case(Bug::OneClock, WRITER, World(STEPS)),
+    case(Bug::CheckThenAct, WRITER, World(STEPS)),
+    case(Bug::RelinquishNotOnDisk, &[S3EpochsGrow, S5ClosedByDefault, S2FenceFirst], World(STEPS)),
+    case(Bug::EpochNotPersisted, S3, World(STEPS)),
+    case(Bug::LeaderWithoutCommit, WRITER, Seeds(ALL, 100)),
+    case(Bug::PermissionFromView, WRITER, Seeds(ALL, 400)),
     case(Bug::PromoteBeforeElection, S2, Seeds(ALL, 300)),
     case(Bug::LsnBeforeDetach, S4, Seeds(ALL, 300)),
     case(Bug::StandbyReattaches, S4, Seeds(ALL, 300)),
