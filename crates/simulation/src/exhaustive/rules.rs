@@ -190,7 +190,7 @@ fn base(name: &'static str, about: &'static str) -> Rules {
 
 fn lease(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: 1, late: more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: more, late: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         snapshots: true,
@@ -203,7 +203,14 @@ fn lease(more: u8) -> Rules {
 
 fn runs(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, anew: more, duplicates: 1, ..NONE },
+        budget: Budget {
+            sends: [1 + more, 1],
+            restarts: 1,
+            anew: more,
+            duplicates: 1,
+            elections: more,
+            ..NONE
+        },
         restarts: Restarts { actor: true, gate: true, ..NO_RESTART },
         ..base(
             "R",
@@ -255,10 +262,10 @@ fn fences(more: u8) -> Rules {
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: more, late: 1, ..NONE },
+        budget: Budget { sends: [1, 1], begins: 1, elections: 1 + more, promotes: more, late: 1, ..NONE },
         lags: [false, true],
         leaders: Leaders::Anything,
-        ..base("T", "silence, abort, fence, election, elected again; proposals that commit late")
+        ..base("T", "silence, abort, fence, election; proposals that commit late")
     }
 }
 
