@@ -371,13 +371,13 @@ impl World {
         let registered = a.renewals.lease().incarnation().is_some();
         let mut at = self.now + renew / TURNS_IN_R;
         if registered {
-            at = at.min(clock.when_boottime(a.renew_due.boottime, self.now));
+            at = at.min(clock.when_boottime(a.renew_due.boottime, self.now).max(self.now + 500));
             at = at.min(a.report_due.max(self.now + 1_000));
         } else {
             at = at.min(self.now + renew / 8);
         }
         if let Some(first) = a.unanswered.first() {
-            at = at.min(clock.when_boottime(first.silent_at.boottime, self.now));
+            at = at.min(clock.when_boottime(first.silent_at.boottime, self.now).max(self.now + 500));
         }
         for side in &a.sides {
             at = at.min(side.observe_at).min(side.finding.map_or(Time::MAX, |f| f.next));
