@@ -1,7 +1,7 @@
 //! Every planted bug: who must catch it, and how it is looked for.
 
 use crate::methods::How::{self, Scenario, Seeds, With, World};
-use crate::scenarios;
+use crate::{at_site, scenarios};
 use coordination::invariants::Invariant::{
     self, L1ItEnds, L2NoNeedlessFailover, L3NoNeedlessOutage, S1OneWriter, S2FenceFirst, S3EpochsGrow,
     S4NoLostAcknowledgement, S5ClosedByDefault, S6OneTransition, S7AgreedNotGuessed,
@@ -44,12 +44,8 @@ pub const CASES: &[Case] = &[
     case(Bug::LeaseFromArrival, WRITER, World(STEPS)),
     case(Bug::LeaseFromLastSend, WRITER, Seeds(ALL, 800)),
     case(Bug::NumberResent, WRITER, Seeds(ALL, 100)),
-    case(
-        Bug::DroppedCoverStays,
-        S5,
-        Scenario("a list without the stack", scenarios::a_list_without_the_stack),
-    ),
-    case(Bug::AnswersOutOfOrder, S1, Scenario("an older answer", scenarios::an_older_answer)),
+    case(Bug::DroppedCoverStays, S5, Scenario("a list without the stack", at_site::a_list_without_the_stack)),
+    case(Bug::AnswersOutOfOrder, S1, Scenario("an older answer", at_site::an_older_answer)),
     case(Bug::OneWitnessForEver, L3, Seeds(Class::OneLost, 100)),
     case(
         Bug::NoIncarnation,
@@ -175,36 +171,33 @@ pub const CASES: &[Case] = &[
     case(
         Bug::DeadlineFromArrival,
         S5,
-        Scenario("an answer is read late", scenarios::an_answer_that_is_read_late),
+        Scenario("an answer is read late", at_site::an_answer_that_is_read_late),
     ),
     case(
         Bug::ClosedIgnored,
         S3,
-        Scenario("a relinquished epoch under its cover", scenarios::a_relinquished_epoch_under_its_cover),
+        Scenario("a relinquished epoch under its cover", at_site::a_relinquished_epoch_under_its_cover),
     ),
     case(
         Bug::RecordGoesBack,
         S3,
-        Scenario(
-            "an answer from before a relinquishment",
-            scenarios::an_answer_from_before_the_relinquishment,
-        ),
+        Scenario("an answer from before a relinquishment", at_site::an_answer_from_before_the_relinquishment),
     ),
     case(
         Bug::OpensWhatItFinds,
         S5,
-        Scenario("a former primary is found", scenarios::a_former_primary_is_found),
+        Scenario("a former primary is found", at_site::a_former_primary_is_found),
     ),
-    case(Bug::PromotedByOthersKept, S5, Scenario("promoted by hand", scenarios::promoted_by_hand)),
+    case(Bug::PromotedByOthersKept, S5, Scenario("promoted by hand", at_site::promoted_by_hand)),
     case(
         Bug::StaleOrderObeyed,
         S3,
-        Scenario("an order of an older epoch", scenarios::an_order_of_an_older_epoch),
+        Scenario("an order of an older epoch", at_site::an_order_of_an_older_epoch),
     ),
     case(
         Bug::AckBeforeLastProcess,
         S1,
-        Scenario("a backend outlives its postmaster", scenarios::a_backend_outlives_its_postmaster),
+        Scenario("a backend outlives its postmaster", at_site::a_backend_outlives_its_postmaster),
     ),
     case(Bug::OneClock, WRITER, World(STEPS)),
     case(Bug::CheckThenAct, WRITER, World(STEPS)),

@@ -1,6 +1,7 @@
 //! Planted bugs: each is a weakening of one rule, by one line, and each must be caught, by the
 //! checker that names it, within its bound. What no checker sees is not checked.
 
+mod at_site;
 mod cases;
 mod group;
 mod methods;
