@@ -201,7 +201,8 @@ impl World {
         if self.anything_goes() {
             let proposals = self.proposals();
             if self.left.late > 0 {
-                out.extend(proposals.iter().cloned().map(Action::ProposeLater));
+                let elects = |command: &&Command| matches!(command, Command::Elect { .. });
+                out.extend(proposals.iter().filter(elects).cloned().map(Action::ProposeLater));
             }
             out.extend(proposals.into_iter().map(Action::Propose));
         } else if stack.is_closed() && self.left.elections > 0 {

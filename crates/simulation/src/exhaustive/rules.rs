@@ -157,6 +157,7 @@ pub fn all(deep: bool) -> Vec<Rules> {
     let more = u8::from(deep);
     vec![
         lease(more),
+        witnesses(more),
         runs(more),
         clocks(more),
         policy(more),
@@ -190,14 +191,24 @@ fn base(name: &'static str, about: &'static str) -> Rules {
 
 fn lease(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: more, late: more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: more, duplicates: more, late: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         snapshots: true,
         ..base(
             "L",
-            "renewal, horizon, expiry, election: late, twice, out of order; lag, snapshot, witness restarts",
+            "renewal, horizon, expiry, election, promotion: late and out of order; a witness lags or gets a snapshot",
         )
+    }
+}
+
+fn witnesses(more: u8) -> Rules {
+    Rules {
+        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: 1, elections: more, ..NONE },
+        restarts: Restarts { witness: true, ..NO_RESTART },
+        lags: [true, false],
+        snapshots: true,
+        ..base("W", "what witnesses prove: they lag, start anew, install snapshots; messages come twice")
     }
 }
 
@@ -221,7 +232,7 @@ fn runs(more: u8) -> Rules {
 
 fn clocks(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], suspended: 1 + more, jumps: 1, ..NONE },
+        budget: Budget { sends: [more, 1], suspended: 1 + more, jumps: 1, elections: more, ..NONE },
         asks: true,
         clocks: vec![WORST, SLEWED, MILD],
         ..base("K", "two clocks a host: drift at its limit, one slewed, suspended, jumps; answers that wait")
@@ -231,7 +242,7 @@ fn clocks(more: u8) -> Rules {
 fn policy(more: u8) -> Rules {
     Rules {
         lease: (3, 1),
-        budget: Budget { sends: [1 + more, 1], restarts: 1, policies: 1, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: more, policies: 1, elections: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         ..base("P", "D is made shorter while longer grants run; witnesses start anew and know nothing")
@@ -250,7 +261,14 @@ fn covers(more: u8) -> Rules {
 
 fn fences(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, begins: 1, stuck: more, ..NONE },
+        budget: Budget {
+            sends: [1 + more, 1],
+            restarts: more,
+            begins: 1,
+            stuck: more,
+            elections: more,
+            ..NONE
+        },
         restarts: Restarts { witness: more > 0, ..ANY_RESTART },
         lags: [true, false],
         snapshots: more > 0,
@@ -271,9 +289,9 @@ fn transitions(more: u8) -> Rules {
 
 fn promotions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: 1 + more, ..NONE },
+        budget: Budget { sends: [more, 1], begins: 1, elections: 2, promotes: 1 + more, ..NONE },
         leaders: Leaders::Anything,
-        ..base("G", "a promotion is reported, fails, is given up; the stack is elected elsewhere")
+        ..base("G", "a promotion is reported, done or not, and given up; the stack is elected elsewhere")
     }
 }
 
