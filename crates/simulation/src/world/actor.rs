@@ -202,14 +202,12 @@ impl World {
                 self.renewed(a, incarnation, number, witness, result, now);
             }
             Message::View(view, life) if life == a.process.number => self.take_view(a, view),
-            Message::StepAnswered(stack, step, epoch, generation, refused) => {
-                if generation == a.generation {
-                    a.steps.retain(|call| {
-                        !(call.stack == stack && call.report.step == step && call.report.epoch == epoch)
-                    });
-                    a.sides[usize::from(stack)].book.report_answered(step, epoch, refused, now);
-                    a.dirty = true;
-                }
+            Message::StepAnswered(stack, step, epoch, generation, refused) if generation == a.generation => {
+                a.steps.retain(|call| {
+                    !(call.stack == stack && call.report.step == step && call.report.epoch == epoch)
+                });
+                a.sides[usize::from(stack)].book.report_answered(step, epoch, refused, now);
+                a.dirty = true;
             }
             Message::Attend(stack, session) => {
                 let side = &mut a.sides[usize::from(stack)];
@@ -217,10 +215,10 @@ impl World {
                 side.book.gate_changed(now);
                 a.dirty = true;
             }
-            Message::Ask(stack, session, number, report, ack) => {
-                if a.sides[usize::from(stack)].gate == Some(session) {
-                    self.asked(a, stack, number, *report, ack, now);
-                }
+            Message::Ask(stack, session, number, report, ack)
+                if a.sides[usize::from(stack)].gate == Some(session) =>
+            {
+                self.asked(a, stack, number, *report, ack, now);
             }
             Message::Done(stack, session, number, outcome) => {
                 let side = &mut a.sides[usize::from(stack)];
