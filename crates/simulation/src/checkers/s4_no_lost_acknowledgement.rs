@@ -43,6 +43,8 @@ struct Change {
     at: Time,
     /// Where the new timeline begins: what is beyond is lost there.
     start: Option<Lsn>,
+    /// The timeline that `to` was on when it let go.
+    branch: Option<Timeline>,
     /// The last renewal of `from` that was committed before.
     heard: Time,
     /// Reported ends of standbys that streamed and did not fail.
@@ -109,10 +111,19 @@ impl NoLostAcknowledgement {
                     streamed && fresh && !away && (hasty || d.at + self.patience <= record.at)
                 };
                 let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
-                let own = reported.clone().find(|d| d.site == to).map(|d| d.position.lsn);
+                let position = reported.clone().find(|d| d.site == to).map(|d| d.position);
+                let (own, branch) = (position.map(|p| p.lsn), position.map(|p| p.timeline));
                 let heard_of = reported.filter(counts).copied().collect();
                 let one = &mut self.stacks[usize::from(stack)];
-                one.changes.push(Change { from: from.site, to, at: record.at, start: None, heard, heard_of });
+                one.changes.push(Change {
+                    from: from.site,
+                    to,
+                    at: record.at,
+                    start: None,
+                    branch,
+                    heard,
+                    heard_of,
+                });
                 one.due.retain(|(site, ..)| *site != to);
                 one.due.extend(own.map(|lsn| (to, epoch.next(), lsn)));
             }
@@ -180,8 +191,10 @@ fn judge(stack: Stack, one: &OneStack, rows: &[u64], max_lag: u64, found: &mut F
         if ack.synchronous {
             add(ack.at, format!("dc{} acknowledged row {:x}, and it is lost", ack.site + 1, ack.row));
         }
-        // The first new timeline since that begins below the row is where it was lost.
-        let cuts = |c: &Change| c.at >= ack.at && c.start.is_some_and(|start| start < ack.lsn);
+        // The first new timeline since that begins below the row is where it was lost; or the winner
+        // never came upon the row's timeline, since the promotion to it was not accepted.
+        let beside = |c: &Change| c.from == ack.site && c.branch.is_some_and(|branch| branch < ack.timeline);
+        let cuts = |c: &Change| c.at >= ack.at && (c.start.is_some_and(|start| start < ack.lsn) || beside(c));
         let Some(place) = one.changes.iter().position(cuts) else {
             // Acknowledged after its site was left: S1's business.
             if !one.changes.iter().any(|c| c.from == ack.site && c.at < ack.at) {
