@@ -270,7 +270,7 @@ fn fences(more: u8) -> Rules {
             ..NONE
         },
         restarts: Restarts { witness: more > 0, ..ANY_RESTART },
-        lags: [true, false],
+        lags: [more > 0, false],
         snapshots: more > 0,
         views: true,
         leaders: Leaders::Anything,
@@ -281,7 +281,7 @@ fn fences(more: u8) -> Rules {
 fn transitions(more: u8) -> Rules {
     Rules {
         budget: Budget { sends: [1, 1], begins: 1, elections: 1 + more, promotes: more, late: 1, ..NONE },
-        lags: [false, true],
+        lags: [false, more > 0],
         leaders: Leaders::Anything,
         ..base("T", "silence, abort, fence, election; proposals that commit late")
     }
