@@ -280,10 +280,10 @@ fn fences(more: u8) -> Rules {
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 1 + more, promotes: more, late: 1, ..NONE },
+        budget: Budget { sends: [1, 1], begins: 1, elections: 1 + more, promotes: more, late: more, ..NONE },
         lags: [false, more > 0],
         leaders: Leaders::Anything,
-        ..base("T", "silence, abort, fence, election; proposals that commit late")
+        ..base("T", "silence, abort, fence, election; deep: proposals that commit late")
     }
 }
 
