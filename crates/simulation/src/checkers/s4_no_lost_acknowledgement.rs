@@ -120,7 +120,7 @@ impl NoLostAcknowledgement {
                     to,
                     at: record.at,
                     start: None,
-                    branch,
+                    reached: position,
                     heard,
                     heard_of,
                 });
