@@ -37,6 +37,8 @@ say "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 say "tests"
 cargo test --workspace --no-fail-fast
+say "simulator, 20,000 seeds"
+cargo run --quiet --package simulation -- --seeds 20000 --jobs 2
 [ "$quick" = quick ] && exit 0
 
 say "demo, each scenario"

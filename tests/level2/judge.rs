@@ -486,3 +486,6 @@ impl witness::Observer for Watcher {
         lock(&self.judge).leads(&self.site, leadership);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "crates/consensus/",
             "crates/gate/src/link.rs",
             "crates/ctl/src/change.rs",
-            "crates/simulation/src/exhaustive/check.rs",
+            "crates/simulation/src/exhaustive/",
             "crates/simulation/src/tool/",
             "crates/driver-postgres/src/writer.rs",
             "crates/tripoint/src/demo",

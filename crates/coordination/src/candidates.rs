@@ -43,15 +43,7 @@ impl Candidate {
     /// than silence speaks against it. A site whose lease has expired is not waited for.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        let silent = |reason: &Ineligible| {
-            matches!(
-                reason,
-                Ineligible::NotDetached
-                    | Ineligible::NotRenewing
-                    | Ineligible::NoReport
-                    | Ineligible::GateAway
-            )
-        };
+        let silent = |reason: &Ineligible| *reason == Ineligible::NotDetached || is_silence(reason);
         self.against.contains(&Ineligible::NotDetached) && self.against.iter().all(silent)
     }
 
@@ -59,17 +51,14 @@ impl Candidate {
     /// against it: the longest log over all heard wins, not over all that happen to be here now.
     #[must_use]
     pub fn is_missed_by(&self, other: &Self) -> bool {
-        let absent = |reason: &Ineligible| {
-            matches!(
-                reason,
-                Ineligible::NotRegistered
-                    | Ineligible::NotRenewing
-                    | Ineligible::NoReport
-                    | Ineligible::GateAway
-            )
-        };
+        let absent = |reason: &Ineligible| *reason == Ineligible::NotRegistered || is_silence(reason);
         !self.is_eligible() && self.reach > other.reach && self.against.iter().all(absent)
     }
+}
+
+/// What a restart of an actor, a gate or a witness looks like.
+const fn is_silence(reason: &Ineligible) -> bool {
+    matches!(reason, Ineligible::NotRenewing | Ineligible::NoReport | Ineligible::GateAway)
 }
 
 /// Judges every site of the stack, in the order of priority.

@@ -125,6 +125,20 @@ impl StackMarks {
     }
 }
 
+/// True if the report shows a primary that takes writes.
+fn takes_writes(report: &SiteReport) -> bool {
+    let database = &report.database;
+    database.role == DatabaseRole::Primary && database.write_age.is_some_and(|age| age <= WRITE_AGE_HEALTHY)
+}
+
+impl Heard {
+    /// True if the report is not older than `span` and shows a primary that takes writes.
+    #[must_use]
+    pub fn takes_writes(&self, span: Millis, now: Moment) -> bool {
+        now.elapsed_longest(self.at) <= span && takes_writes(&self.report)
+    }
+}
+
 /// One witness's own knowledge.
 #[derive(Clone, Debug, Serialize)]
 pub struct LocalView {
@@ -241,8 +255,7 @@ impl LocalView {
     pub fn report(&mut self, report: SiteReport, now: Moment) {
         let key = (report.site.clone(), report.stack.clone());
         let before = self.reports.remove(&key);
-        let healthy = report.database.role == DatabaseRole::Primary
-            && report.database.write_age.is_some_and(|age| age <= WRITE_AGE_HEALTHY);
+        let healthy = takes_writes(&report);
         let gone = report.gate.as_ref().is_some_and(|gate| !gate.data_present && !gate.running);
         let streams = report.database.upstream.as_ref().is_some_and(|up| up.streaming);
         let since = |now_true: bool, earlier: Option<Moment>| now_true.then(|| earlier.unwrap_or(now));

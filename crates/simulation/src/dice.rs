@@ -22,7 +22,7 @@ impl Dice {
     /// Below `end`; 0 for an empty range.
     pub fn below(&mut self, end: u64) -> u64 {
         if end <= u64::from(u32::MAX) {
-            return u64::from(self.0.next_u32()) * end >> 32;
+            return (u64::from(self.0.next_u32()) * end) >> 32;
         }
         self.number() % end
     }

@@ -33,11 +33,10 @@ impl Net {
     #[must_use]
     pub fn new(dice: &mut Dice, one_way: Time) -> Self {
         let mut delay = [[0; SITES_MAX]; SITES_MAX];
-        for a in 0..SITES_MAX {
-            for b in 0..a {
-                let mean = dice.between(one_way / 4 + 1, one_way + 1);
-                (delay[a][b], delay[b][a]) = (mean, mean);
-            }
+        let pairs = (0..SITES_MAX).flat_map(|a| (0..a).map(move |b| (a, b)));
+        for (a, b) in pairs {
+            let mean = dice.between(one_way / 4 + 1, one_way + 1);
+            (delay[a][b], delay[b][a]) = (mean, mean);
         }
         Self { links: Default::default(), delay, local: 100 }
     }

@@ -194,7 +194,7 @@ impl Plan {
             clocks_hold: !beyond,
             stubborn_leaders: dice.permille(500),
             snapshot_behind: *dice.pick(&[3, 20, 100, 100_000]),
-            fsync_mean: *dice.pick(&[1 * MILLI, 4 * MILLI, 10 * MILLI]),
+            fsync_mean: *dice.pick(&[MILLI, 4 * MILLI, 10 * MILLI]),
             database,
             faults: Vec::new(),
             heals: 8 * SECOND + safety,

@@ -128,7 +128,7 @@ impl Engine {
         match event {
             Event::Applied(applied) => self.applied(applied, now)?,
             Event::Leadership | Event::Tick => {}
-            Event::Report(report) => self.view.report(report, now),
+            Event::Report(report) => self.view.report(*report, now),
             Event::Links { from, rows } => self.view.linked(&from, &rows, now),
             Event::Proposed { id, ended } => self.proposals.ended(id, ended, now),
             Event::Asked(question) => {

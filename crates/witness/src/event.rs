@@ -17,7 +17,7 @@ pub enum Event {
     /// Another leader, or another term.
     Leadership,
     /// A site told about itself, here or to another witness that handed it on.
-    Report(SiteReport),
+    Report(Box<SiteReport>),
     /// A witness told whom it reached.
     Links {
         /// The witness.

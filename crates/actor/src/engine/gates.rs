@@ -54,10 +54,11 @@ impl Engine {
             }
         };
         self.answer(id, ask.number, now);
-        if let Some(stack) = self.stacks.get_mut(id) {
-            if stack.gate.is_some() && stack.book.gate_says(report) {
-                self.report_due = now;
-            }
+        if let Some(stack) = self.stacks.get_mut(id)
+            && stack.gate.is_some()
+            && stack.book.gate_says(report)
+        {
+            self.report_due = now;
         }
         if ack.is_some_and(|ack| ack.stack == *id && self.renewals.acknowledge(ack)) {
             self.hurry(now);

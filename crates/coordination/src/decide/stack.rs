@@ -335,7 +335,7 @@ fn streaming(
                 policy.timing.values().renew_every.times(2),
                 now,
             );
-            let well = primary.is_some_and(|p| now.elapsed_longest(p.healthy) <= NOT_STREAMING_FOR);
+            let well = primary.is_some_and(|p| p.takes_writes(NOT_STREAMING_FOR, now));
             let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
             if !(fresh && well && long) {
                 return None;

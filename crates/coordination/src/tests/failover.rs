@@ -3,8 +3,8 @@
 use super::world::{World, chat, site};
 use crate::{Command, Outcome, decide, desired};
 use model::{
-    Cause, Epoch, Instruction, Lsn, Millis, Mode, Refusal, StepKind, StepOutcome, Timeline, Verdict,
-    WalPosition,
+    Cause, DatabaseReport, DatabaseRole, Epoch, Instruction, Lsn, Millis, Mode, Refusal, StepKind,
+    StepOutcome, Timeline, Verdict, WalPosition,
 };
 
 #[test]
@@ -336,6 +336,26 @@ fn a_wished_site_that_cannot_take_over_leaves_the_stack_to_another() {
     assert_eq!(epoch, Epoch(2));
     assert_ne!(*active, site(3));
     assert!(world.stack().transition.is_none());
+}
+
+/// Seeds 41855 and 62433 of the simulator: a primary that was lost with its data took its own
+/// successors away, since a first report counted as good health for two seconds.
+#[test]
+fn a_primary_whose_data_is_gone_says_nothing_about_its_standbys() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.run(Millis(500));
+    // The leader stood still for longer than R: what it had observed is dropped.
+    world.now = world.now.after(Millis(800));
+    world.run(Millis(1_000));
+    let mut report = world.report(&site(1));
+    report.database = DatabaseReport { role: DatabaseRole::Down, write_age: None, ..report.database };
+    for _ in 0..30 {
+        world.renew(&site(1));
+        world.view.report(report.clone(), world.now);
+        world.turn(true);
+    }
+    assert_eq!(world.count(|c| matches!(c, Command::SetStreaming { streams: None, .. })), 0);
 }
 
 /// Seeds 31, 593 and 915 of the simulator: the stack stood still for ever.

@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    fn report(&self, id: &SiteId) -> SiteReport {
+    pub fn report(&self, id: &SiteId) -> SiteReport {
         let stack = self.stack();
         let active = self.state.active(&chat()).map(|(s, _)| s.clone());
         let primary = stack.is_open_at(id);

@@ -19,7 +19,7 @@ use super::{Checker, Found};
 use crate::history::{History, MILLI, Record, SECOND, Setup, Site, Stack, Time, What};
 use coordination::invariants::Invariant::S4NoLostAcknowledgement;
 use coordination::{Command, Outcome};
-use model::{Epoch, Lsn, StepKind, Timeline};
+use model::{Epoch, Lsn, StepKind, Timeline, WalPosition};
 
 /// A report of a standby's lag, and the news that it makes, may be this much older than the
 /// renewal that was heard last.
@@ -43,6 +43,8 @@ struct Change {
     at: Time,
     /// Where the new timeline begins: what is beyond is lost there.
     start: Option<Lsn>,
+    /// How far `to` had come when it let go.
+    reached: Option<WalPosition>,
     /// The last renewal of `from` that was committed before.
     heard: Time,
     /// Reported ends of standbys that streamed and did not fail.
@@ -109,10 +111,19 @@ impl NoLostAcknowledgement {
                     streamed && fresh && !away && (hasty || d.at + self.patience <= record.at)
                 };
                 let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
-                let own = reported.clone().find(|d| d.site == to).map(|d| d.position.lsn);
+                let position = reported.clone().find(|d| d.site == to).map(|d| d.position);
+                let own = position.map(|p| p.lsn);
                 let heard_of = reported.filter(counts).copied().collect();
                 let one = &mut self.stacks[usize::from(stack)];
-                one.changes.push(Change { from: from.site, to, at: record.at, start: None, heard, heard_of });
+                one.changes.push(Change {
+                    from: from.site,
+                    to,
+                    at: record.at,
+                    start: None,
+                    reached: position,
+                    heard,
+                    heard_of,
+                });
                 one.due.retain(|(site, ..)| *site != to);
                 one.due.extend(own.map(|lsn| (to, epoch.next(), lsn)));
             }
@@ -180,8 +191,12 @@ fn judge(stack: Stack, one: &OneStack, rows: &[u64], max_lag: u64, found: &mut F
         if ack.synchronous {
             add(ack.at, format!("dc{} acknowledged row {:x}, and it is lost", ack.site + 1, ack.row));
         }
-        // The first new timeline since that begins below the row is where it was lost.
-        let cuts = |c: &Change| c.at >= ack.at && c.start.is_some_and(|start| start < ack.lsn);
+        // The first new timeline since that begins below the row is where it was lost; or the row's
+        // own site was left for one that had let go before the row, promoted or not.
+        let place = (ack.timeline, ack.lsn);
+        let beside =
+            |c: &Change| c.from == ack.site && c.reached.is_some_and(|r| (r.timeline, r.lsn) < place);
+        let cuts = |c: &Change| c.at >= ack.at && (c.start.is_some_and(|start| start < ack.lsn) || beside(c));
         let Some(place) = one.changes.iter().position(cuts) else {
             // Acknowledged after its site was left: S1's business.
             if !one.changes.iter().any(|c| c.from == ack.site && c.at < ack.at) {

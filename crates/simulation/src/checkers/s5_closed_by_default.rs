@@ -10,7 +10,7 @@ use super::{Checker, Found};
 use crate::history::{History, MILLI, Record, Setup, Site, Stack, Time, What};
 use coordination::invariants::Invariant::S5ClosedByDefault;
 use coordination::{Command, Outcome};
-use model::{Cover, CoverKind, Grant, GrantTerms, Incarnation, LogIndex, RenewalNumber, SiteId};
+use model::{Cover, CoverKind, Grant, GrantTerms, Incarnation, LogIndex, RenewalNumber, SiteId, StackId};
 use std::collections::VecDeque;
 
 /// Sends of a site that are remembered; older ones are answered or lost.
@@ -68,6 +68,14 @@ impl ClosedByDefault {
     fn span(&self, terms: GrantTerms) -> Time {
         let slowest = |millis: u64| (millis * 1_000).saturating_mul(1_000_000) / (1_000_000 - self.drift_ppm);
         slowest(terms.lease_duration.0) + slowest(terms.fence_deadline.0)
+    }
+
+    /// Epoch 1 is held from its entry on: what runs there goes on, also while no news gets through.
+    fn adopted(&mut self, stack: &StackId, site: &SiteId) {
+        let (Some(stack), Some(site)) = (History::stack_named(stack), History::site_named(site)) else {
+            return;
+        };
+        self.right(stack, site).until = Some(HELD);
     }
 
     fn granted(&mut self, at: Time, name: &SiteId, grant: &Grant, found: &mut Found) {
@@ -132,11 +140,13 @@ impl Checker for ClosedByDefault {
                 }
             }
             What::Committed { index } => {
-                if let Some(committed) = entry(history, *index)
-                    && let Command::Renew { request, .. } = &committed.entry.command
-                    && let Outcome::Renewed { grant, .. } = &committed.outcome
-                {
-                    self.granted(at, &request.site, grant, found);
+                let Some(committed) = entry(history, *index) else { return };
+                match (&committed.entry.command, &committed.outcome) {
+                    (Command::Renew { request, .. }, Outcome::Renewed { grant, .. }) => {
+                        self.granted(at, &request.site, grant, found);
+                    }
+                    (Command::Adopt { stack, site, .. }, Outcome::Applied) => self.adopted(stack, site),
+                    _ => {}
                 }
             }
             What::PrimaryBegan { stack, site, .. } => {

@@ -3,6 +3,7 @@
 use super::rules::{A, B};
 use super::site::Did;
 use super::world::World;
+use coordination::invariants::Invariant;
 use coordination::permit::{Decision, Mode, Running};
 use coordination::planted::{Bug, is_on};
 use coordination::reconcile::StackEpochs;
@@ -200,7 +201,8 @@ impl World {
         if self.anything_goes() {
             let proposals = self.proposals();
             if self.left.late > 0 {
-                out.extend(proposals.iter().cloned().map(Action::ProposeLater));
+                let elects = |command: &&Command| matches!(command, Command::Elect { .. });
+                out.extend(proposals.iter().filter(elects).cloned().map(Action::ProposeLater));
             }
             out.extend(proposals.into_iter().map(Action::Propose));
         } else if stack.is_closed() && self.left.elections > 0 {
@@ -314,7 +316,12 @@ impl World {
         match *action {
             Action::RestartActor(n) => {
                 self.left.restarts -= 1;
+                let before = self.sites[n].stored;
                 self.site_mut(n).restart_actor();
+                if self.sites[n].stored.max(before) != self.sites[n].stored {
+                    let how = "the actor's epochs went back".to_owned();
+                    self.breaks(Invariant::S3EpochsGrow, how);
+                }
             }
             Action::RegisterAnew(n) => {
                 self.left.anew -= 1;
@@ -399,6 +406,8 @@ impl World {
         let mut report = self.detached(n, self.fenced_epoch(n));
         report.step = model::StepKind::FenceDatabase;
         report.position = None;
+        let closed = &mut self.judge.closed[n];
+        *closed = report.epoch.max(*closed);
         let outcome = self.commit(Command::Step(report));
         !matches!(outcome, coordination::Outcome::Refused(_))
     }

@@ -123,7 +123,9 @@ pub fn check(rules: &Rules, bug: Option<Bug>, limit: Option<usize>) -> Verdict {
             Some(Counterexample { invariant, how, steps: path.clone().into_actions() })
         })
         .min_by_key(|one| one.steps.len());
-    let never = if broken.is_none() && !found.contains_key(TAKEN_OVER) { vec![TAKEN_OVER] } else { vec![] };
+    let elects = rules.budget.elections > 0;
+    let never =
+        if elects && broken.is_none() && !found.contains_key(TAKEN_OVER) { vec![TAKEN_OVER] } else { vec![] };
     Verdict {
         world: rules.name,
         bug,

@@ -52,6 +52,7 @@ const fn jumps(budget: &mut Budget) {
 const fn stuck(budget: &mut Budget) {
     few(budget);
     budget.stuck = 1;
+    budget.begins = 0;
 }
 
 /// Held to timed, with three renewals.
@@ -111,12 +112,13 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::OldAckCounts, "C", modes),
     (Bug::AnswersOutOfOrder, "C", timed),
     (Bug::AttestedWhileLeased, "C", few),
-    (Bug::CoverAfterFenceBegin, "F", quiet),
+    (Bug::CoverAfterFenceBegin, "F", few),
     (Bug::FenceWithoutHorizon, "F", few),
-    (Bug::DroppedCoverStays, "F", quiet),
+    (Bug::DroppedCoverStays, "F", few),
     (Bug::StoppingIgnored, "F", few),
     (Bug::UnstoppedIgnored, "F", stuck),
     (Bug::RelinquishNotOnDisk, "F", restarts),
+    (Bug::EpochNotPersisted, "F", restarts),
     (Bug::AckBeforeLastProcess, "F", few),
     (Bug::RecordGoesBack, "F", few),
     (Bug::PermissionFromView, "F", few),

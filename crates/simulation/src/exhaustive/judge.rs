@@ -185,20 +185,21 @@ impl World {
         let elected = epoch > Epoch::NONE && ours(epoch.0);
         let before = (1..epoch.0).all(|e| ours(e) || fenced >= Epoch(e));
         let (highest, closed) = (judge.highest[n], judge.closed[n]);
-        if !elected {
-            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened where it was not elected"));
-        } else if fenced >= epoch {
-            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened after it was fenced"));
-        } else if !before {
-            self.breaks(
-                Invariant::S2FenceFirst,
-                format!("epoch {epoch} opened before an earlier one was fenced"),
-            );
-        }
         if epoch < highest || epoch <= closed {
             self.breaks(
                 Invariant::S3EpochsGrow,
                 format!("epoch {epoch} opened after {highest} was seen and {closed} closed"),
+            );
+        }
+        if fenced >= epoch {
+            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened after it was fenced"));
+        }
+        if !elected {
+            self.breaks(Invariant::S2FenceFirst, format!("epoch {epoch} opened where it was not elected"));
+        } else if !before {
+            self.breaks(
+                Invariant::S2FenceFirst,
+                format!("epoch {epoch} opened before an earlier one was fenced"),
             );
         }
         self.judge.highest[n] = highest.max(epoch);

@@ -157,6 +157,7 @@ pub fn all(deep: bool) -> Vec<Rules> {
     let more = u8::from(deep);
     vec![
         lease(more),
+        witnesses(more),
         runs(more),
         clocks(more),
         policy(more),
@@ -190,20 +191,37 @@ fn base(name: &'static str, about: &'static str) -> Rules {
 
 fn lease(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: 1, late: more, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: more, duplicates: more, late: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         snapshots: true,
         ..base(
             "L",
-            "renewal, horizon, expiry, election: late, twice, out of order; lag, snapshot, witness restarts",
+            "renewal, horizon, expiry, election, promotion: late and out of order; a witness lags or gets a snapshot",
         )
+    }
+}
+
+fn witnesses(more: u8) -> Rules {
+    Rules {
+        budget: Budget { sends: [1 + more, 1], restarts: 1, duplicates: 1, elections: more, ..NONE },
+        restarts: Restarts { witness: true, ..NO_RESTART },
+        lags: [true, false],
+        snapshots: true,
+        ..base("W", "what witnesses prove: they lag, start anew, install snapshots; messages come twice")
     }
 }
 
 fn runs(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, anew: more, duplicates: 1, ..NONE },
+        budget: Budget {
+            sends: [1 + more, 1],
+            restarts: 1,
+            anew: more,
+            duplicates: 1,
+            elections: more,
+            ..NONE
+        },
         restarts: Restarts { actor: true, gate: true, ..NO_RESTART },
         ..base(
             "R",
@@ -214,7 +232,7 @@ fn runs(more: u8) -> Rules {
 
 fn clocks(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], suspended: 1 + more, jumps: 1, ..NONE },
+        budget: Budget { sends: [more, 1], suspended: 1 + more, jumps: 1, elections: more, ..NONE },
         asks: true,
         clocks: vec![WORST, SLEWED, MILD],
         ..base("K", "two clocks a host: drift at its limit, one slewed, suspended, jumps; answers that wait")
@@ -224,7 +242,7 @@ fn clocks(more: u8) -> Rules {
 fn policy(more: u8) -> Rules {
     Rules {
         lease: (3, 1),
-        budget: Budget { sends: [1 + more, 1], restarts: 1, policies: 1, ..NONE },
+        budget: Budget { sends: [1 + more, 1], restarts: more, policies: 1, elections: more, ..NONE },
         restarts: Restarts { witness: true, ..NO_RESTART },
         lags: [true, false],
         ..base("P", "D is made shorter while longer grants run; witnesses start anew and know nothing")
@@ -243,9 +261,16 @@ fn covers(more: u8) -> Rules {
 
 fn fences(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1 + more, 1], restarts: 1, begins: 1, stuck: more, ..NONE },
-        restarts: if more > 0 { ANY_RESTART } else { Restarts { gate: true, ..NO_RESTART } },
-        lags: [true, false],
+        budget: Budget {
+            sends: [1 + more, 1],
+            restarts: more,
+            begins: 1,
+            stuck: more,
+            elections: more,
+            ..NONE
+        },
+        restarts: Restarts { witness: more > 0, ..ANY_RESTART },
+        lags: [more > 0, false],
         snapshots: more > 0,
         views: true,
         leaders: Leaders::Anything,
@@ -255,18 +280,18 @@ fn fences(more: u8) -> Rules {
 
 fn transitions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: more, late: 1, ..NONE },
-        lags: [false, true],
+        budget: Budget { sends: [1, 1], begins: 1, elections: 1 + more, promotes: more, late: more, ..NONE },
+        lags: [false, more > 0],
         leaders: Leaders::Anything,
-        ..base("T", "silence, abort, fence, election, elected again; proposals that commit late")
+        ..base("T", "silence, abort, fence, election; deep: proposals that commit late")
     }
 }
 
 fn promotions(more: u8) -> Rules {
     Rules {
-        budget: Budget { sends: [1, 1], begins: 1, elections: 2, promotes: 1 + more, ..NONE },
+        budget: Budget { sends: [more, 1], begins: 1, elections: 2, promotes: 1 + more, ..NONE },
         leaders: Leaders::Anything,
-        ..base("G", "a promotion is reported, fails, is given up; the stack is elected elsewhere")
+        ..base("G", "a promotion is reported, done or not, and given up; the stack is elected elsewhere")
     }
 }
 

@@ -394,6 +394,15 @@ impl Site {
         self.register_anew();
     }
 
+    /// The host is off; what was on its way to it is gone.
+    pub fn power_off(&mut self, stack: &StackId, terms: GrantTerms) {
+        self.lease = LeaseTable::default();
+        self.answer = None;
+        self.requests.clear();
+        self.replies.clear();
+        self.gate.restart(stack, terms);
+    }
+
     /// A new run asks for its registration.
     pub fn register_anew(&mut self) {
         self.lease.unregister();

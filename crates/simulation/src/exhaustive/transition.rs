@@ -3,7 +3,6 @@
 
 use super::rules::{A, B};
 use super::world::World;
-use coordination::lease::LeaseTable;
 use coordination::state::Stack;
 use coordination::{Command, desired};
 use model::{
@@ -113,9 +112,8 @@ impl World {
     /// What an operator attests: the host is off, and what was on its way to it is gone.
     fn power_off(&mut self, n: usize) {
         if !self.sites[n].gate.is_primary() {
-            let site = self.site_mut(n);
-            site.lease = LeaseTable::default();
-            site.replies.clear();
+            let (stack, terms) = (self.names.stack.clone(), self.rules.terms());
+            self.site_mut(n).power_off(&stack, terms);
         }
     }
 

@@ -7,7 +7,7 @@ use super::site::{self, Reply, Request};
 use super::witness::{Committed, Witness};
 use coordination::permit::Data;
 use coordination::planted::{Bug, is_on};
-use coordination::timing::{Profile, TimingValues};
+use coordination::timing::TimingValues;
 use coordination::{Command, Entry, Outcome, Policy, State, Timing};
 use model::{
     Cause, Epoch, GrantTerms, Incarnation, LogIndex, Lsn, Millis, Mode, SiteId, StackId, StepKind,
@@ -78,7 +78,6 @@ pub fn timing(terms: GrantTerms) -> Timing {
         election_max: Millis(11),
         round_trip_p99: Millis(1),
         fsync_p99: Millis(0),
-        ..Profile::Fast.values()
     })
     .expect("two ticks and more are enough for these")
 }

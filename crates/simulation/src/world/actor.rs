@@ -202,14 +202,12 @@ impl World {
                 self.renewed(a, incarnation, number, witness, result, now);
             }
             Message::View(view, life) if life == a.process.number => self.take_view(a, view),
-            Message::StepAnswered(stack, step, epoch, generation, refused) => {
-                if generation == a.generation {
-                    a.steps.retain(|call| {
-                        !(call.stack == stack && call.report.step == step && call.report.epoch == epoch)
-                    });
-                    a.sides[usize::from(stack)].book.report_answered(step, epoch, refused, now);
-                    a.dirty = true;
-                }
+            Message::StepAnswered(stack, step, epoch, generation, refused) if generation == a.generation => {
+                a.steps.retain(|call| {
+                    !(call.stack == stack && call.report.step == step && call.report.epoch == epoch)
+                });
+                a.sides[usize::from(stack)].book.report_answered(step, epoch, refused, now);
+                a.dirty = true;
             }
             Message::Attend(stack, session) => {
                 let side = &mut a.sides[usize::from(stack)];
@@ -217,10 +215,10 @@ impl World {
                 side.book.gate_changed(now);
                 a.dirty = true;
             }
-            Message::Ask(stack, session, number, report, ack) => {
-                if a.sides[usize::from(stack)].gate == Some(session) {
-                    self.asked(a, stack, number, *report, ack, now);
-                }
+            Message::Ask(stack, session, number, report, ack)
+                if a.sides[usize::from(stack)].gate == Some(session) =>
+            {
+                self.asked(a, stack, number, *report, ack, now);
             }
             Message::Done(stack, session, number, outcome) => {
                 let side = &mut a.sides[usize::from(stack)];
@@ -371,13 +369,13 @@ impl World {
         let registered = a.renewals.lease().incarnation().is_some();
         let mut at = self.now + renew / TURNS_IN_R;
         if registered {
-            at = at.min(clock.when_boottime(a.renew_due.boottime, self.now));
+            at = at.min(clock.when_boottime(a.renew_due.boottime, self.now).max(self.now + 500));
             at = at.min(a.report_due.max(self.now + 1_000));
         } else {
             at = at.min(self.now + renew / 8);
         }
         if let Some(first) = a.unanswered.first() {
-            at = at.min(clock.when_boottime(first.silent_at.boottime, self.now));
+            at = at.min(clock.when_boottime(first.silent_at.boottime, self.now).max(self.now + 500));
         }
         for side in &a.sides {
             at = at.min(side.observe_at).min(side.finding.map_or(Time::MAX, |f| f.next));

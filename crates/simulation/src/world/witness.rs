@@ -158,10 +158,8 @@ impl World {
                 }
                 self.lead(site, now);
             }
-            Message::Forward(command, caller) => {
-                if self.raft.members[usize::from(site)].leads.is_some() {
-                    self.propose_at(site, *command, caller);
-                }
+            Message::Forward(command, caller) if self.raft.members[usize::from(site)].leads.is_some() => {
+                self.propose_at(site, *command, caller);
             }
             Message::Answer(caller, outcome) => self.answer_actor(site, caller, *outcome),
             _ => {}

@@ -2,6 +2,7 @@
 //! `BLESS=1 cargo test -p simulation --test planted table` writes it anew.
 
 use crate::cases::CASES;
+use simulation::exhaustive::HUNTS;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,15 +10,21 @@ const BEGIN: &str = "<!-- planted bugs: printed by crates/simulation/tests/plant
 const END: &str = "<!-- end of planted bugs -->\n";
 
 fn render() -> String {
-    let mut text =
-        String::from("| planted bug | what is weakened | caught by | within |\n| --- | --- | --- | --- |\n");
+    let mut text = String::from(
+        "| planted bug | what is weakened | caught by | within | model check |\n| --- | --- | --- | --- | --- |\n",
+    );
     for case in CASES {
         let names: Vec<String> = case
             .caught_by
             .iter()
             .filter_map(|invariant| Some(invariant.statement().split_once(':')?.0.to_owned()))
             .collect();
-        writeln!(text, "| {:?} | {} | {} | {} |", case.bug, case.bug.text(), names.join(" or "), case.how)
+        let also = match HUNTS.iter().find(|(bug, ..)| *bug == case.bug) {
+            Some((_, world, _)) => format!("world {world}"),
+            None => String::new(),
+        };
+        let (bug, what, by) = (case.bug, case.bug.text(), names.join(" or "));
+        writeln!(text, "| {bug:?} | {what} | {by} | {} | {also} |", case.how)
             .expect("a String takes everything");
     }
     text

@@ -131,7 +131,7 @@ impl v1::actor_server::Actor for Service {
         let known = self.door.state();
         let carried = |r: &SiteReport| known.stacks().get(&r.stack).is_some_and(|s| s.carries(&r.site));
         for report in own.into_iter().filter(carried) {
-            self.door.tell(Event::Report(report)).await?;
+            self.door.tell(Event::Report(Box::new(report))).await?;
         }
         if !reports.is_empty() {
             self.hand_on(reports);

@@ -82,7 +82,7 @@ impl v1::consensus_server::Consensus for Service {
         for report in request.into_inner().reports {
             let report = SiteReport::try_from(report).map_err(malformed)?;
             if is_known(&self.door, &report) {
-                self.door.tell(Event::Report(report)).await?;
+                self.door.tell(Event::Report(Box::new(report))).await?;
             }
         }
         Ok(Response::new(v1::HandResponse {}))
