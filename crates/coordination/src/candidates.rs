@@ -4,7 +4,9 @@ use crate::policy::Policy;
 use crate::state::{Stack, State};
 use crate::view::{Heard, LocalView};
 use alloc::vec::Vec;
-use model::{CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict};
+use model::{
+    CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict, WalPosition,
+};
 
 /// A site whose promotion failed is the last choice: only once no other could take over for this
 /// long. Attempts stay bounded, and their pauses grow.
@@ -98,8 +100,11 @@ fn judge_one(
     against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
     let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
     let reach = if ran_last && stack.is_closed() && !planted!(OldSiteNeverCandidate) {
-        against.extend(old_active_unfit(stack, heard));
-        Some(Reach { place: usize::MAX, lsn: Lsn::default() })
+        let end = let_go(stack, site);
+        if end.is_none() {
+            against.extend(old_active_unfit(stack, heard));
+        }
+        Some(reach_of_last(stack, end))
     } else if ran_last {
         against.push(Ineligible::Active);
         None
@@ -131,6 +136,23 @@ fn unfit(stack: &Stack, heard: &Heard) -> Option<Ineligible> {
     }
 }
 
+/// The end of the WAL of a site that let go of the primary of the current epoch: committed, so it
+/// counts whatever the last report says.
+fn let_go(stack: &Stack, site: &SiteId) -> Option<WalPosition> {
+    let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
+    detachment.filter(|d| d.epoch == stack.epoch()).map(|d| d.position)
+}
+
+/// The site that opened the closed epoch is beyond all. One that was elected and never promoted
+/// is a standby like the others, where its own word says so.
+fn reach_of_last(stack: &Stack, end: Option<WalPosition>) -> Reach {
+    let beyond = Reach { place: usize::MAX, lsn: Lsn::default() };
+    let end = end.filter(|_| stack.promoted().is_none());
+    let as_standby =
+        end.and_then(|end| Some(Reach { place: place_in_chain(stack, end.timeline)?, lsn: end.lsn }));
+    as_standby.unwrap_or(beyond)
+}
+
 /// The site that ran the closed epoch may run the next one once nothing of it is left there.
 fn old_active_unfit(stack: &Stack, heard: Option<&Heard>) -> Option<Ineligible> {
     let gate = heard?.report.gate.as_ref()?;
@@ -154,15 +176,14 @@ fn standby_reach(
     if !streamed && !planted!(NeverStreamedEligible) {
         against.push(Ineligible::NotStreaming);
     }
-    let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
-    match detachment.filter(|d| d.epoch == stack.epoch()) {
-        Some(detachment) => {
-            let place = place_in_chain(stack, detachment.position.timeline);
+    match let_go(stack, site) {
+        Some(end) => {
+            let place = place_in_chain(stack, end.timeline);
             if place.is_none() {
                 against.push(Ineligible::ForkedTimeline);
             }
             let place = if planted!(LsnsAcrossTimelines) { Some(0) } else { place };
-            place.map(|place| Reach { place, lsn: detachment.position.lsn })
+            place.map(|place| Reach { place, lsn: end.lsn })
         }
         None if stack.is_closed() => {
             against.push(Ineligible::NotDetached);

@@ -329,6 +329,14 @@ impl World {
         }
     }
 
+    /// The site that the leader would elect now.
+    pub fn decided_election(&self) -> Option<SiteId> {
+        decide(&self.state, &self.view, self.now).into_iter().find_map(|command| match command {
+            Command::Elect { site, .. } => Some(site),
+            _ => None,
+        })
+    }
+
     pub fn lose(&mut self, id: &SiteId) {
         self.hands.get_mut(id).expect("a known site").alive = false;
     }
