@@ -1,7 +1,7 @@
 //! Who may take a stack over, and why each of the others may not (design, section 7).
 
 use crate::policy::Policy;
-use crate::state::{Stack, State};
+use crate::state::{Reach, Stack, State};
 use crate::view::{Heard, LocalView};
 use alloc::vec::Vec;
 use model::{
@@ -11,15 +11,6 @@ use model::{
 /// A site whose promotion failed is the last choice: only once no other could take over for this
 /// long. Attempts stay bounded, and their pauses grow.
 const FAILED_AGAIN_AFTER: Millis = Millis(30_000);
-
-/// How far a candidate's log reaches, in the order of the state's chain of promotions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reach {
-    /// Place of its timeline in the chain; the later promotion is the longer log. The site that
-    /// ran the closed epoch itself is beyond all.
-    place: usize,
-    lsn: Lsn,
-}
 
 /// One site, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +91,7 @@ fn judge_one(
     against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
     let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
     let reach = if ran_last && stack.is_closed() && !planted!(OldSiteNeverCandidate) {
-        let end = let_go(stack, site);
+        let end = stack.let_go(site, stack.epoch());
         if end.is_none() {
             against.extend(old_active_unfit(stack, heard));
         }
@@ -136,21 +127,12 @@ fn unfit(stack: &Stack, heard: &Heard) -> Option<Ineligible> {
     }
 }
 
-/// The end of the WAL of a site that let go of the primary of the current epoch: committed, so it
-/// counts whatever the last report says.
-fn let_go(stack: &Stack, site: &SiteId) -> Option<WalPosition> {
-    let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
-    detachment.filter(|d| d.epoch == stack.epoch()).map(|d| d.position)
-}
-
 /// The site that opened the closed epoch is beyond all. One that was elected and never promoted
 /// is a standby like the others, where its own word says so.
 fn reach_of_last(stack: &Stack, end: Option<WalPosition>) -> Reach {
     let beyond = Reach { place: usize::MAX, lsn: Lsn::default() };
     let end = end.filter(|_| stack.promoted().is_none());
-    let as_standby =
-        end.and_then(|end| Some(Reach { place: place_in_chain(stack, end.timeline)?, lsn: end.lsn }));
-    as_standby.unwrap_or(beyond)
+    end.and_then(|end| stack.reach(end)).unwrap_or(beyond)
 }
 
 /// The site that ran the closed epoch may run the next one once nothing of it is left there.
@@ -173,17 +155,18 @@ fn standby_reach(
         Some(transition) => transition.streamed.contains(site) || stack.streaming.contains_key(site),
         None => stack.streaming.contains_key(site),
     };
-    if !streamed && !planted!(NeverStreamedEligible) {
+    // In synchronous mode what the standbys have is known, whoever streamed when.
+    let known = stack.is_closed() && stack.sync.is_synchronous();
+    if !streamed && !known && !planted!(NeverStreamedEligible) {
         against.push(Ineligible::NotStreaming);
     }
-    match let_go(stack, site) {
+    match stack.let_go(site, stack.epoch()) {
         Some(end) => {
-            let place = place_in_chain(stack, end.timeline);
-            if place.is_none() {
+            let reach = stack.reach(end);
+            if reach.is_none() {
                 against.push(Ineligible::ForkedTimeline);
             }
-            let place = if planted!(LsnsAcrossTimelines) { Some(0) } else { place };
-            place.map(|place| Reach { place, lsn: end.lsn })
+            reach
         }
         None if stack.is_closed() => {
             against.push(Ineligible::NotDetached);
@@ -202,15 +185,12 @@ fn unready_standby(policy: &Policy, stack: &Stack, heard: &Heard) -> Option<Inel
     if database.received.is_none() && database.replayed.is_none() {
         return Some(Ineligible::PositionUnknown);
     }
-    if database.timeline.is_some_and(|t| place_in_chain(stack, t).is_none()) {
+    let forked = |t: Timeline| !stack.promotions.iter().any(|p| p.timeline == t);
+    if database.timeline.is_some_and(forked) {
         return Some(Ineligible::ForkedTimeline);
     }
     let bytes = database.upstream.as_ref().map_or(0, |up| up.lag_bytes);
     (bytes > policy.max_lag_bytes).then_some(Ineligible::Lagging { bytes })
-}
-
-fn place_in_chain(stack: &Stack, timeline: Timeline) -> Option<usize> {
-    stack.promotions.iter().rposition(|p| p.timeline == timeline)
 }
 
 /// The one to elect among the eligible: the longest log, among equals the priority.

@@ -2,7 +2,7 @@
 //! never opens.
 
 use crate::state::{Stack, State};
-use model::{Desired, DesiredStack, Instruction, Mode, SiteId, StepState, Timeline};
+use model::{Desired, DesiredStack, Instruction, Mode, SiteId, StepState, SyncSetting, Timeline};
 
 /// The view of one site.
 #[must_use]
@@ -19,6 +19,10 @@ pub fn desired(state: &State, site: &SiteId) -> Desired {
             mode: stack.mode,
             system_id: stack.system_id,
             instruction: instruction(stack, site),
+            sync: stack
+                .sync
+                .is_ours()
+                .then(|| SyncSetting { entry: stack.sync.since, set: stack.sync.wanted().clone() }),
             chain: stack.chain(),
         })
         .collect();
@@ -63,6 +67,9 @@ fn run_or_fence(stack: &Stack, epoch: model::Epoch) -> Instruction {
 
 fn follow(stack: &Stack, site: &SiteId) -> Instruction {
     let Some(active) = &stack.active else { return Instruction::Leave };
+    if stack.is_fenced_by_replication() {
+        return Instruction::Detach { epoch: active.epoch };
+    }
     let promoted = stack.promoted();
     match (stack.mode, promoted) {
         // Mode observe touches nothing; before the promotion there is nothing to follow, and

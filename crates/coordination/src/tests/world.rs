@@ -7,7 +7,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
 use model::{
     Containment, DatabaseReport, DatabaseRole, Epoch, GateReport, Grant, Incarnation, Instruction, LogIndex,
     Lsn, Millis, Mode, Moment, RenewRequest, RenewalNumber, Replica, SiteId, SiteReport, StackId, StepKind,
-    StepOutcome, StepReport, SystemId, TimedAck, Timeline, Upstream, WalPosition, WallMillis,
+    StepOutcome, StepReport, SyncSeen, SystemId, TimedAck, Timeline, Upstream, WalPosition, WallMillis,
 };
 
 pub fn site(n: usize) -> SiteId {
@@ -199,6 +199,7 @@ impl World {
                         replayed: Some(h.lsn),
                     })
                     .collect(),
+                sync: self.sync_seen(id),
                 problem: None,
             },
             gate: Some(GateReport {
@@ -215,6 +216,13 @@ impl World {
                 copy: None,
             }),
         }
+    }
+
+    /// A primary's actor that has applied the setting of its view.
+    fn sync_seen(&self, id: &SiteId) -> Option<SyncSeen> {
+        let view = desired(&self.state, id);
+        let setting = view.of(&chat())?.sync.as_ref()?;
+        self.stack().is_open_at(id).then_some(SyncSeen { entry: setting.entry, lsn: self.hands[id].lsn })
     }
 
     /// What every living actor does about its instruction.
