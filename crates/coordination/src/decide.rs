@@ -20,13 +20,14 @@ pub fn decide(state: &State, view: &LocalView, now: Moment) -> Vec<Command> {
         return Vec::new();
     };
     let timing = &policy.timing;
-    // A new leader waits: renewals that were on their way come first.
+    // A new leader waits: renewals that were on their way come first. After a loss of the quorum
+    // that is every site's: whoever is still there goes on, and nobody is elected.
     let settling = timing.values().renew_every.plus(timing.renew_p99());
     let settled = now.elapsed_shortest(leading) >= settling;
     let mut commands = Vec::new();
-    for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
-        commands.extend(expire(view, id, site, now));
-        if settled {
+    if settled {
+        for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
+            commands.extend(expire(view, id, site, now));
             commands.extend(suspect(state, view, policy, id, site, now));
         }
     }

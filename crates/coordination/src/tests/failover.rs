@@ -1,6 +1,6 @@
 //! From the loss of the active site to the next one, and what must not lead there.
 
-use super::world::{World, chat, site};
+use super::world::{STEP, World, chat, site};
 use crate::{Command, Outcome, decide, desired};
 use model::{
     Cause, DatabaseReport, DatabaseRole, Epoch, Instruction, Lsn, Millis, Mode, Refusal, StepKind,
@@ -319,6 +319,26 @@ fn a_new_leader_does_not_suspect_before_it_has_listened() {
     );
     world.run(Millis(1_200));
     assert_eq!(world.state.sites()[&site(1)].verdict, Verdict::Suspect);
+}
+
+/// Scenario roblox-2021: the quorum was lost for longer than the lease, and every site was well.
+#[test]
+fn a_new_leader_expires_nobody_before_it_has_listened() {
+    let mut world = World::automatic();
+    world.view.leading(false, world.now);
+    for _ in 0..200 {
+        world.now = world.now.after(STEP);
+        world.view.tick(&world.state, world.now);
+    }
+    assert!(world.view.horizon_is_past(&site(1), world.now));
+    world.view.leading(true, world.now);
+    assert_eq!(decide(&world.state, &world.view, world.now), []);
+    world.run(Millis(3_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(1), Epoch(1)));
+    // One that does not come back is replaced all the same.
+    world.lose(&site(1));
+    world.run(Millis(9_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(2)));
 }
 
 #[test]
