@@ -19,14 +19,19 @@ pub fn desired(state: &State, site: &SiteId) -> Desired {
             mode: stack.mode,
             system_id: stack.system_id,
             instruction: instruction(stack, site),
-            sync: stack
-                .sync
-                .is_ours()
-                .then(|| SyncSetting { entry: stack.sync.since, set: stack.sync.wanted().clone() }),
+            sync: setting(stack, site),
             chain: stack.chain(),
         })
         .collect();
     Desired { index: state.index(), stacks }
+}
+
+/// The set is its primary's alone: one that was left may still have standbys that make it
+/// acknowledge under the set of its successor.
+fn setting(stack: &Stack, site: &SiteId) -> Option<SyncSetting> {
+    let own = stack.active.as_ref().is_some_and(|active| active.site == *site) || planted!(SetOfSuccessor);
+    let ours = stack.sync.is_ours() && own;
+    ours.then(|| SyncSetting { entry: stack.sync.since, set: stack.sync.wanted().clone() })
 }
 
 fn instruction(stack: &Stack, site: &SiteId) -> Instruction {

@@ -98,6 +98,7 @@ mod switch {
         ConsentNotNeeded: "a site that nobody streamed from is given up without consent",
         DigestIgnored: "a witness whose state differs goes on",
         // synchronous sets
+        SetOfSuccessor: "a primary that was left is told its successor's set",
         JointSkipped: "a new set counts alone from its first entry on",
         LastSetAlone: "of the sets that may be in effect the last one alone is asked",
         ElectionSetAtOnce: "the election's set counts at once, before it has caught up",

@@ -20,12 +20,8 @@ pub enum Action {
     Ship(usize),
     /// An actor writes a setting that the group asked for, and reloads.
     Reload(usize, usize),
-    /// Every walsender has the setting on disk, and no other.
+    /// Every walsender has the setting on disk, and no other; the actor sees that.
     InForce(usize),
-    /// The primary's actor sees that, and reads the end of the WAL.
-    See(usize),
-    /// The leader hears a report of the active site.
-    Report,
     /// A standby lets go.
     LetGo(usize),
     /// A primary, or what is left of it, dies.
@@ -57,7 +53,6 @@ impl World {
         for n in self.sites() {
             self.database_actions(n, actions);
         }
-        actions.push(Action::Report);
         for command in self.commands() {
             if self.under_way.is_none() && self.left.late > 0 {
                 actions.push(Action::Propose(Box::new(command.clone())));
@@ -78,15 +73,13 @@ impl World {
                     actions.push(Action::Write(n));
                 }
                 let newer = |k: &usize| {
-                    let entry = self.asked[*k].entry;
+                    let entry = self.asked[n][*k].entry;
                     entry > db.setting.entry
                         || (World::planted(Bug::OlderSetReloaded) && entry < db.setting.entry)
                 };
-                actions.extend((0..self.asked.len()).filter(newer).map(|k| Action::Reload(n, k)));
-                if db.held.len() > 1 {
+                actions.extend((0..self.asked[n].len()).filter(newer).map(|k| Action::Reload(n, k)));
+                if db.seen.is_none() {
                     actions.push(Action::InForce(n));
-                } else if db.seen.is_none_or(|seen| seen.entry != db.setting.entry) {
-                    actions.push(Action::See(n));
                 }
                 if self.left.deaths > 0 {
                     actions.push(Action::Die(n));
@@ -138,7 +131,7 @@ impl World {
             let sets = self.sets().into_iter().filter(|set| set != stack.sync.wanted());
             commands.extend(sets.map(|set| Command::BeginSet { stack: id.clone(), epoch, since, set }));
         }
-        if !stack.sync.is_settled() && set_is_in_force(stack, &self.report_heard()) {
+        if !stack.sync.is_settled() && set_is_in_force(stack, &self.report()) {
             commands.push(Command::SettleSet { stack: id.clone(), epoch, since });
         }
         let number = self.group.sites()[&active].number;
@@ -233,15 +226,18 @@ impl World {
         sets.into_iter().collect()
     }
 
-    fn report_heard(&self) -> DatabaseReport {
+    /// What the active site's actor reports now. One that is heard late proves no more: positions
+    /// grow, and another set has another entry.
+    fn report(&self) -> DatabaseReport {
         let replica = |(n, end): &(usize, model::Lsn)| Replica {
             name: site(*n).as_str().to_owned(),
             streaming: true,
             flushed: Some(*end),
             replayed: Some(*end),
         };
-        let replicas = self.heard.flushed.iter().map(replica).collect();
-        DatabaseReport { replicas, sync: self.heard.seen, ..DatabaseReport::unknown() }
+        let n = self.active();
+        let replicas = self.streaming(n).iter().map(replica).collect();
+        DatabaseReport { replicas, sync: self.dbs[n].seen, ..DatabaseReport::unknown() }
     }
 
     /// The world after a step; none if the step is not possible or changes nothing.
@@ -258,11 +254,6 @@ impl World {
                 if *kept {
                     next.commit(command)?;
                 }
-            }
-            Action::Report => {
-                let n = self.active();
-                next.heard.seen = self.dbs[n].seen;
-                next.heard.flushed = self.streaming(n);
             }
             other => next.database_step(other)?,
         }
@@ -298,15 +289,15 @@ impl World {
                 self.dbs[n].log.push(record);
             }
             Action::Reload(n, k) => {
-                let setting = self.asked.get(k)?.clone();
+                let setting = self.asked[n].get(k)?.clone();
                 self.dbs[n].held.push(setting.set.clone());
                 self.dbs[n].held.sort();
                 self.dbs[n].held.dedup();
                 self.dbs[n].setting = setting;
+                self.dbs[n].seen = None;
             }
-            Action::InForce(n) => self.dbs[n].held = vec![self.dbs[n].setting.set.clone()],
-            Action::See(n) => {
-                (self.dbs[n].held == [self.dbs[n].setting.set.clone()]).then_some(())?;
+            Action::InForce(n) => {
+                self.dbs[n].held = vec![self.dbs[n].setting.set.clone()];
                 let (entry, lsn) = (self.dbs[n].setting.entry, self.dbs[n].end());
                 self.dbs[n].seen = Some(SyncSeen { entry, lsn });
             }
@@ -324,7 +315,7 @@ impl World {
             Action::Follow(n) => self.follow(n)?,
             Action::Promote(n) => self.promote(n)?,
             Action::GoOn(n) => self.dbs[n].run = Run::Primary(self.stack().epoch()),
-            Action::Report | Action::Commit(_) | Action::Propose(_) | Action::Late(_) => return None,
+            Action::Commit(_) | Action::Propose(_) | Action::Late(_) => return None,
         }
         Some(())
     }
@@ -351,7 +342,7 @@ impl World {
     /// The setting is in place before the promotion.
     fn promote(&mut self, n: usize) -> Option<()> {
         let Instruction::Run { epoch, timeline_highest, .. } = self.instruction(n) else { return None };
-        let setting = self.asked.last()?.clone();
+        let setting = self.setting(n)?;
         self.dbs[n].held = vec![setting.set.clone()];
         self.dbs[n].setting = setting;
         self.dbs[n].seen = None;

@@ -106,6 +106,7 @@ pub fn check(bounds: &Bounds, bug: Option<Bug>, limit: Option<usize>) -> SetVerd
 
 /// Bugs of the synchronous sets, each with the world whose rules it weakens.
 pub const HUNTS: &[(Bug, &str)] = &[
+    (Bug::SetOfSuccessor, "S1"),
     (Bug::JointSkipped, "S1"),
     (Bug::LastSetAlone, "S1"),
     (Bug::ElectionSetAtOnce, "S1"),

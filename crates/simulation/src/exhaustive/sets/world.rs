@@ -61,7 +61,7 @@ pub struct Db {
     pub setting: SyncSetting,
     /// Every set that some walsender may have.
     pub held: Vec<SyncSet>,
-    /// What its actor saw.
+    /// What its actor saw, as early as it can: a later look asks for more.
     pub seen: Option<SyncSeen>,
     /// The epoch whose primary it let go of last.
     pub let_go: Epoch,
@@ -77,14 +77,6 @@ impl Db {
         let timeline = u32::try_from(timeline).expect("a byte");
         WalPosition { timeline: Timeline(timeline), lsn: self.end() }
     }
-}
-
-/// What a leader heard last of the active site's primary.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Heard {
-    pub seen: Option<SyncSeen>,
-    /// Standbys that stream, and what they have flushed.
-    pub flushed: Vec<(usize, Lsn)>,
 }
 
 /// What is left of the bounds.
@@ -103,11 +95,10 @@ pub struct Left {
 pub struct World {
     pub group: Arc<State>,
     pub dbs: Vec<Db>,
-    pub heard: Heard,
     /// Proposed, and not committed yet.
     pub under_way: Option<Command>,
-    /// Settings that the group asked for, oldest first: a view of any of them may be read late.
-    pub asked: Vec<SyncSetting>,
+    /// Settings that the views of a site had, oldest first: any of them may be read late.
+    pub asked: Vec<Vec<SyncSetting>>,
     /// Commits of which a client has heard while they waited for standbys.
     pub promised: u32,
     pub left: Left,
@@ -127,55 +118,25 @@ pub fn all(deep: bool) -> Vec<Bounds> {
     let strict = |k| Replication::Sync { k, loss: StandbyLoss::Strict };
     let available = |k| Replication::Sync { k, loss: StandbyLoss::Available };
     let more = u8::from(deep);
+    let world = |name, about, replication, left: [u8; 6]| {
+        let [writes, changes, elections, deaths, renewals, late] = left;
+        let sites = if matches!(replication, Replication::Sync { k: 2, .. }) { 4 } else { 3 };
+        Bounds { name, about, sites, replication, writes, changes, elections, deaths, renewals, late }
+    };
+    // writes, changes, elections, deaths, renewals, late
     vec![
-        Bounds {
-            name: "S1",
-            about: "ANY 1 of 2: changes, fence, two elections",
-            sites: 3,
-            replication: strict(1),
-            writes: 2,
-            changes: 1 + more,
-            elections: 2,
-            deaths: 1 + more,
-            renewals: more,
-            late: 1,
-        },
-        Bounds {
-            name: "S2",
-            about: "ANY 2 of 3: a change, fence, an election",
-            sites: 4,
-            replication: strict(2),
-            writes: 2,
-            changes: 1,
-            elections: 1 + more,
-            deaths: 1,
-            renewals: 0,
-            late: more,
-        },
-        Bounds {
-            name: "S3",
-            about: "ANY 1 of 2, degraded and back",
-            sites: 3,
-            replication: available(1),
-            writes: 2,
-            changes: 2,
-            elections: 1,
-            deaths: 1,
-            renewals: 0,
-            late: 1,
-        },
-        Bounds {
-            name: "S4",
-            about: "ANY 1 of 2: a renewal ends the transition, or comes too late",
-            sites: 3,
-            replication: strict(1),
-            writes: 2,
-            changes: 1,
-            elections: 2,
-            deaths: 0,
-            renewals: 1,
-            late: 1,
-        },
+        world("S1", "ANY 1 of 2: a change, a fence, an election", strict(1), [2, 1, 1, 1, 0, more]),
+        world("S2", "ANY 2 of 3: a change, a fence, an election", strict(2), [1 + more, 1, 1, more, 0, 0]),
+        world("S3", "ANY 1 of 2: degraded and back, an election", available(1), [2, 2, 1, more, 0, 0]),
+        world(
+            "S4",
+            "ANY 1 of 2: a renewal ends a transition, or comes late",
+            strict(1),
+            [1 + more, 0, 2, 0, 1, 1],
+        ),
+        world("S5", "ANY 1 of 2: two elections", strict(1), [2, 0, 2, 1, 0, 0]),
+        world("S6", "ANY 1 of 2: two elections and a change", strict(1), [1 + more, 1, 2, 0, 0, more]),
+        world("S7", "ANY 2 of 3: two elections", strict(2), [1 + more, 0, 2, more, 0, 0]),
     ]
 }
 
@@ -184,9 +145,8 @@ impl World {
         let mut world = Self {
             group: Arc::new(State::default()),
             dbs: Vec::new(),
-            heard: Heard::default(),
             under_way: None,
-            asked: Vec::new(),
+            asked: vec![Vec::new(); bounds.sites],
             promised: 0,
             left: Left {
                 writes: bounds.writes,
@@ -217,7 +177,7 @@ impl World {
         world.committed(Command::BeginSet { stack: chat(), epoch: Epoch(1), since: LogIndex(0), set });
         let since = world.stack().sync.since;
         world.committed(Command::SettleSet { stack: chat(), epoch: Epoch(1), since });
-        let setting = world.asked.last().cloned().expect("just asked for");
+        let setting = world.setting(0).expect("just asked for");
         for n in 0..bounds.sites {
             let primary = n == 0;
             world.dbs.push(Db {
@@ -260,6 +220,12 @@ impl World {
         view.of(&chat()).expect("it carries the stack").instruction.clone()
     }
 
+    /// The setting that the view of a site has now.
+    pub fn setting(&self, at: usize) -> Option<SyncSetting> {
+        let view = desired(&self.group, &site(at));
+        view.of(&chat()).expect("it carries the stack").sync.clone()
+    }
+
     /// Applies a command as the next entry.
     pub fn committed(&mut self, command: Command) -> Outcome {
         let index = LogIndex(self.group.index().0 + 1);
@@ -268,10 +234,11 @@ impl World {
         let before = group.stacks().get(&chat()).map(|stack| (stack.epoch(), stack.sync.since));
         let outcome = group.apply(index, &entry);
         let Some((epoch, since)) = before else { return outcome };
-        let stack = self.stack();
-        if stack.sync.since != since {
-            let set = stack.sync.wanted().clone();
-            self.asked.push(SyncSetting { entry: stack.sync.since, set });
+        if self.stack().sync.since != since {
+            for n in 0..self.asked.len() {
+                let setting = self.setting(n);
+                self.asked[n].extend(setting);
+            }
         }
         if matches!(entry.command, Command::SettleSet { .. }) && self.stack().sync.wanted().is_empty() {
             self.promised = 0;
@@ -310,8 +277,10 @@ impl World {
                     continue;
                 }
                 let fence = self.stack().fence.as_ref();
-                let fenced = self.stack().closed >= epoch
-                    && fence.is_some_and(|f| f.method == model::FenceMethod::Replication);
+                let method = fence.map(|f| f.method);
+                let again = self.active() == n && self.stack().epoch() > epoch;
+                let fenced =
+                    self.stack().closed >= epoch && !again && method == Some(model::FenceMethod::Replication);
                 if fenced && self.broken.is_none() {
                     self.broken = Some(format!("dc{} acknowledges {record} after the fence", n + 1));
                 }
@@ -345,7 +314,7 @@ impl World {
         let mut out = Encoder::default();
         out.put(&*self.group, now, 0);
         let number = self.group.sites()[&site(0)].number;
-        out.put(&(&self.dbs, &self.heard, &self.under_way, &self.asked), now, 0);
+        out.put(&(&self.dbs, &self.under_way, &self.asked), now, 0);
         out.put(&(self.promised, self.left, number, self.broken.is_some()), now, 0);
         out.finish()
     }
