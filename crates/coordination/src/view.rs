@@ -152,6 +152,8 @@ pub struct LocalView {
     reports: BTreeMap<(SiteId, StackId), Heard>,
     rows: BTreeMap<SiteId, Row>,
     leading: Option<Moment>,
+    /// When the last entry was applied.
+    applied: Moment,
     shortened: Option<Mark<LogIndex>>,
     renewals: u64,
 }
@@ -171,6 +173,7 @@ impl LocalView {
             reports: BTreeMap::new(),
             rows: BTreeMap::new(),
             leading: None,
+            applied: now,
             shortened: None,
             renewals: 0,
         }
@@ -187,6 +190,7 @@ impl LocalView {
     /// An entry was applied; `state` is the one after it. Stamp `now` after the application: a
     /// horizon may be late, never early.
     pub fn applied(&mut self, index: LogIndex, entry: &Entry, outcome: &Outcome, state: &State, now: Moment) {
+        self.applied = now;
         match (&entry.command, outcome) {
             (Command::Register { site, terms, .. }, Outcome::Registered(_)) => {
                 self.extend(site, Horizon::new(now, state.wait_of(*terms)));
@@ -216,7 +220,8 @@ impl LocalView {
     }
 
     /// Called on every turn of the loop. After a pause of its own above `detect.after` the
-    /// witness renews all horizons; above R it drops what it observed.
+    /// witness renews all horizons; above R it drops what it observed. A leader that could commit
+    /// nothing for `detect.after` has no majority to speak for: it begins to lead anew.
     pub fn tick(&mut self, state: &State, now: Moment) {
         let gap = now.elapsed_longest(self.ticked);
         self.ticked = now;
@@ -232,6 +237,10 @@ impl LocalView {
         }
         if gap > timing.detect_after && !planted!(HorizonKeptOverJump) {
             self.assume_worst(state, now);
+        }
+        if self.leading.is_some() && self.quiet(now) > timing.detect_after {
+            self.leading(false, now);
+            self.leading(true, now);
         }
     }
 
@@ -342,7 +351,13 @@ impl LocalView {
         &self.witnesses
     }
 
-    /// Since when this witness leads.
+    /// How long ago the last entry was applied.
+    #[must_use]
+    pub fn quiet(&self, now: Moment) -> Millis {
+        now.elapsed_longest(self.applied)
+    }
+
+    /// Since when this witness leads, and commits.
     #[must_use]
     pub const fn leading_since(&self) -> Option<Moment> {
         self.leading
