@@ -324,7 +324,8 @@ fn streaming(
         if !recent {
             return None;
         }
-        let streams = if streams_now(policy, stack, active, heard, primary, site) {
+        let behind = is_behind(policy, heard, primary, now);
+        let streams = if !behind && streams_now(policy, stack, active, heard, primary, site) {
             Some(stack.timeline)
         } else {
             // Only a primary in good health proves that it is the standby that went away.
@@ -337,7 +338,7 @@ fn streaming(
             );
             let well = primary.is_some_and(|p| p.takes_writes(NOT_STREAMING_FOR, now));
             let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
-            if !(fresh && well && long) {
+            if !(fresh && well && (long || behind)) {
                 return None;
             }
             None
@@ -350,6 +351,28 @@ fn streaming(
         })
     };
     stack.sites.iter().filter(|site| **site != active.site).filter_map(change).collect()
+}
+
+/// True if it lacks more than `max_lag` by its own report, or if that is old: it has heard nothing since
+/// `detect.after` before the last write that the primary acknowledged. Both sides show a line that was
+/// cut as `streaming`, without a lag, for as long as PostgreSQL waits for it (a minute).
+fn is_behind(
+    policy: &Policy,
+    heard: &crate::view::Heard,
+    primary: Option<&crate::view::Heard>,
+    now: Moment,
+) -> bool {
+    if planted!(LagIgnored) {
+        return false;
+    }
+    let database = &heard.report.database;
+    let Some(upstream) = &database.upstream else { return false };
+    let told = database.replayed.map_or(0, |lsn| lsn.0.saturating_add(upstream.lag_bytes));
+    let lacks = told.saturating_sub(database.received.map_or(told, |lsn| lsn.0));
+    let wrote = primary.and_then(|p| Some(p.report.database.write_age?.plus(now.elapsed_longest(p.at))));
+    let silence = upstream.message_age.plus(now.elapsed_shortest(heard.at));
+    let deaf = wrote.is_some_and(|wrote| silence > wrote.plus(policy.timing.values().detect_after));
+    deaf || lacks > policy.max_lag_bytes
 }
 
 /// Streaming means status `streaming` on both sides and the right received timeline.

@@ -307,6 +307,59 @@ fn sites_are_given_up_though_nobody_renews_any_more() {
 }
 
 #[test]
+fn a_standby_that_hears_nothing_of_what_is_written_does_not_stream() {
+    let mut world = World::automatic();
+    let streams = |world: &World| world.stack().streaming.contains_key(&site(2));
+    world.hands.get_mut(&site(2)).expect("a site").deaf = Some(world.now);
+    world.run(Millis(1_900));
+    assert!(streams(&world), "shorter than detect.after");
+    world.run(Millis(500));
+    assert!(!streams(&world), "its word on its lag is old");
+    world.hands.get_mut(&site(2)).expect("a site").deaf = None;
+    world.run(Millis(200));
+    assert!(streams(&world));
+}
+
+#[test]
+fn a_primary_that_writes_nothing_says_nothing_about_its_standbys() {
+    let mut world = World::automatic();
+    let stalled = world.now;
+    for _ in 0..40 {
+        world.now = world.now.after(STEP);
+        world.view.tick(&world.state, world.now);
+        for n in 1..=3 {
+            world.renew(&site(n));
+            let mut report = world.report(&site(n));
+            let age = Millis(world.now.elapsed_longest(stalled).0);
+            report.database.write_age = report.database.write_age.map(|_| age);
+            report.database.upstream.iter_mut().for_each(|up| up.message_age = age);
+            world.view.report(report, world.now);
+        }
+        assert_eq!(decide(&world.state, &world.view, world.now), []);
+    }
+}
+
+#[test]
+fn a_standby_that_lacks_more_than_max_lag_does_not_stream() {
+    let mut world = World::automatic();
+    let max = world.state.policy().expect("a policy").max_lag_bytes;
+    for (received, lag, streams) in
+        [(0, max, true), (0, max + 1, false), (max, 2 * max, false), (2 * max, max, true)]
+    {
+        let mut report = world.report(&site(2));
+        // What it has replayed and what it has received: only the latter is lacking.
+        let replayed = Lsn(1_000);
+        (report.database.replayed, report.database.received) = (Some(replayed), Some(Lsn(1_000 + received)));
+        report.database.upstream.iter_mut().for_each(|up| up.lag_bytes = lag);
+        world.view.report(report, world.now);
+        for command in decide(&world.state, &world.view, world.now) {
+            world.commit(command);
+        }
+        assert_eq!(world.stack().streaming.contains_key(&site(2)), streams, "{received} {lag}");
+    }
+}
+
+#[test]
 fn a_site_that_others_reach_is_not_suspected() {
     let mut world = World::automatic();
     world.lose(&site(1));

@@ -28,6 +28,8 @@ pub struct Hand {
     pub unstopped: Vec<StackId>,
     pub acknowledges_timed: bool,
     pub lsn: Lsn,
+    /// Since when its database has heard nothing of the primary.
+    pub deaf: Option<Moment>,
 }
 
 pub struct World {
@@ -103,6 +105,7 @@ impl World {
                 unstopped: vec![],
                 acknowledges_timed: true,
                 lsn: before,
+                deaf: None,
             },
         );
     }
@@ -188,7 +191,7 @@ impl World {
                     site: active,
                     streaming: true,
                     timeline: stack.timeline,
-                    message_age: Millis(10),
+                    message_age: self.hands[id].deaf.map_or(Millis(10), |at| self.now.elapsed_longest(at)),
                     lag_bytes: 0,
                 }),
                 replicas: replicas
