@@ -20,13 +20,17 @@ pub fn decide(state: &State, view: &LocalView, now: Moment) -> Vec<Command> {
         return Vec::new();
     };
     let timing = &policy.timing;
-    // A new leader waits: renewals that were on their way come first. After a loss of the quorum
-    // that is every site's: whoever is still there goes on, and nobody is elected.
+    // A new leader, and one that has a majority again, waits: renewals that were on their way come
+    // first. Every horizon is past by then, also of sites that were well all along.
     let settling = timing.values().renew_every.plus(timing.renew_p99());
     let settled = now.elapsed_shortest(leading) >= settling;
     let mut commands = Vec::new();
-    if settled {
-        for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
+    if view.quiet(now) > timing.values().renew_every.times(2) {
+        // Nobody renews: that this can be committed shows that there is a majority.
+        commands.push(Command::Nothing);
+    }
+    for (id, site) in state.sites().iter().filter(|(_, site)| site.actor) {
+        if settled {
             commands.extend(expire(view, id, site, now));
             commands.extend(suspect(state, view, policy, id, site, now));
         }

@@ -6,7 +6,7 @@ use crate::state::{SITES_MAX, Stack, State};
 use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::{string::String, vec::Vec};
-use model::{DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId};
+use model::{DatabaseRole, Epoch, Horizon, LogIndex, Lsn, Millis, Moment, SiteId, SiteReport, StackId};
 use serde::Serialize;
 
 /// What one witness reached of one site: how long ago, or never.
@@ -62,6 +62,9 @@ pub struct Heard {
     pub gone: Option<Moment>,
     /// Since when every report of a standby says that it does not stream.
     pub not_streaming: Option<Moment>,
+    /// Bytes of WAL that a standby lacks: by its own report, and by the last report of a primary on
+    /// its timeline that came before.
+    pub lacks: u64,
     /// When a report of a primary last showed a standby as streaming, by its name.
     pub streamed: BTreeMap<String, Moment>,
 }
@@ -181,6 +184,8 @@ pub struct LocalView {
     reports: BTreeMap<(SiteId, StackId), Heard>,
     rows: BTreeMap<SiteId, Row>,
     leading: Option<Moment>,
+    /// When the last entry was applied.
+    applied: Moment,
     shortened: Option<Mark<LogIndex>>,
     renewals: u64,
 }
@@ -200,6 +205,7 @@ impl LocalView {
             reports: BTreeMap::new(),
             rows: BTreeMap::new(),
             leading: None,
+            applied: now,
             shortened: None,
             renewals: 0,
         }
@@ -216,6 +222,7 @@ impl LocalView {
     /// An entry was applied; `state` is the one after it. Stamp `now` after the application: a
     /// horizon may be late, never early.
     pub fn applied(&mut self, index: LogIndex, entry: &Entry, outcome: &Outcome, state: &State, now: Moment) {
+        self.applied = now;
         match (&entry.command, outcome) {
             (Command::Register { site, terms, .. }, Outcome::Registered(_)) => {
                 self.extend(site, Horizon::new(now, state.wait_of(*terms)));
@@ -245,7 +252,8 @@ impl LocalView {
     }
 
     /// Called on every turn of the loop. After a pause of its own above `detect.after` the
-    /// witness renews all horizons; above R it drops what it observed.
+    /// witness renews all horizons; above R it drops what it observed. A leader that could commit
+    /// nothing for `detect.after` has no majority to speak for: it begins to lead anew.
     pub fn tick(&mut self, state: &State, now: Moment) {
         let gap = now.elapsed_longest(self.ticked);
         self.ticked = now;
@@ -261,6 +269,10 @@ impl LocalView {
         }
         if gap > timing.detect_after && !planted!(HorizonKeptOverJump) {
             self.assume_worst(state, now);
+        }
+        if self.leading.is_some() && self.quiet(now) > timing.detect_after {
+            self.leading(false, now);
+            self.leading(true, now);
         }
     }
 
@@ -293,10 +305,24 @@ impl LocalView {
             healthy: if healthy { now } else { before.as_ref().map_or(now, |b| b.healthy) },
             gone: since(gone, before.as_ref().and_then(|b| b.gone)),
             not_streaming: since(!streams, before.as_ref().and_then(|b| b.not_streaming)),
+            lacks: self.lacks(&report),
             streamed: streamed_at(&report, before.map(|b| b.streamed).unwrap_or_default(), now),
             report,
         };
         self.reports.insert(key, heard);
+    }
+
+    fn lacks(&self, report: &SiteReport) -> u64 {
+        let database = &report.database;
+        let (Some(upstream), Some(received)) = (&database.upstream, database.received) else { return 0 };
+        let told = database.replayed.map_or(received, |lsn| Lsn(lsn.0.saturating_add(upstream.lag_bytes)));
+        let of_primary = |heard: &&Heard| {
+            let other = &heard.report;
+            let ours = other.stack == report.stack && other.database.timeline == database.timeline;
+            ours && other.database.role == DatabaseRole::Primary
+        };
+        let written = self.reports.values().filter(of_primary).filter_map(|h| h.report.database.received);
+        written.chain([told]).map(|end| end.bytes_since(received)).max().unwrap_or(0)
     }
 
     /// The row of a witness: whom it reached, how long ago.
@@ -372,7 +398,13 @@ impl LocalView {
         &self.witnesses
     }
 
-    /// Since when this witness leads.
+    /// How long ago the last entry was applied.
+    #[must_use]
+    pub fn quiet(&self, now: Moment) -> Millis {
+        now.elapsed_longest(self.applied)
+    }
+
+    /// Since when this witness leads, and commits.
     #[must_use]
     pub const fn leading_since(&self) -> Option<Moment> {
         self.leading

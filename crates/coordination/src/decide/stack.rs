@@ -3,7 +3,7 @@
 use super::sync;
 use crate::candidates::{self, Candidate};
 use crate::state::{Assignment, Stack, State, Transition};
-use crate::view::LocalView;
+use crate::view::{Heard, LocalView};
 use crate::{Command, Policy};
 use alloc::{collections::BTreeSet, vec::Vec};
 use model::{
@@ -385,7 +385,8 @@ fn streaming(
         if !recent {
             return None;
         }
-        let streams = if streams_now(policy, stack, active, heard, primary, site) {
+        let behind = is_behind(policy, heard);
+        let streams = if !behind && streams_now(policy, stack, active, heard, primary, site) {
             Some(stack.timeline)
         } else {
             // Only a primary in good health proves that it is the standby that went away.
@@ -398,7 +399,7 @@ fn streaming(
             );
             let well = primary.is_some_and(|p| p.takes_writes(NOT_STREAMING_FOR, now));
             let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
-            if !(fresh && well && long) {
+            if !(fresh && well && (long || behind)) {
                 return None;
             }
             None
@@ -413,13 +414,19 @@ fn streaming(
     stack.sites.iter().filter(|site| **site != active.site).filter_map(change).collect()
 }
 
+/// True if it lacks more than `max_lag`: both sides show a line that was cut as `streaming` for as
+/// long as PostgreSQL waits for it (a minute).
+fn is_behind(policy: &Policy, heard: &Heard) -> bool {
+    heard.lacks > policy.max_lag_bytes && !planted!(LagIgnored)
+}
+
 /// Streaming means status `streaming` on both sides and the right received timeline.
 fn streams_now(
     policy: &Policy,
     stack: &Stack,
     active: &Assignment,
-    heard: &crate::view::Heard,
-    primary: Option<&crate::view::Heard>,
+    heard: &Heard,
+    primary: Option<&Heard>,
     site: &SiteId,
 ) -> bool {
     let database = &heard.report.database;

@@ -288,8 +288,14 @@ impl Stack {
         if !known && !planted!(ElectBeforeSetHeard) {
             return Err(Refusal::SetNotHeard);
         }
-        let reach = |s: &SiteId| self.let_go(s, epoch).and_then(|end| self.reach(end));
-        let longer = self.sites.iter().find(|other| reach(other) > reach(site));
+        let own = self.let_go(site, epoch).and_then(|end| self.reach(end));
+        // A timeline outside the chain is a promotion that nobody heard of: what is on it, or was
+        // there before, is unknown.
+        let longer = |other: &&SiteId| {
+            let end = self.let_go(other, epoch);
+            *other != site && end.is_some_and(|end| self.reach(end).is_none_or(|reach| Some(reach) > own))
+        };
+        let longer = self.sites.iter().find(longer);
         match longer.filter(|_| !planted!(ShorterLogElected)) {
             Some(longer) => Err(Refusal::LongerLog(longer.clone())),
             None => Ok(()),

@@ -21,6 +21,7 @@ const SOFT: &[(&str, &str)] = &[
     ("LocalView", "renewed"),
     ("LocalView", "seen"),
     ("LocalView", "leading"),
+    ("LocalView", "applied"),
     ("LocalView", "reports"),
     ("LocalView", "rows"),
     ("StackMarks", "closed"),

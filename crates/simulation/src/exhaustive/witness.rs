@@ -3,8 +3,11 @@
 use super::clock::{Clock, Rates};
 use super::encode::Encoder;
 use coordination::{Command, Entry, LocalView, Outcome, State, decide};
-use model::{LogIndex, SiteId};
+use model::{LogIndex, Millis, SiteId};
 use std::sync::Arc;
+
+/// Any witness may have led for so long: what its clocks prove does not wait for it to settle.
+const LEADS_FOR: Millis = Millis(5_000);
 
 /// One committed entry that changed something.
 #[derive(Debug)]
@@ -39,8 +42,14 @@ impl Witness {
         let clock = Clock::new(rates);
         let mut view = LocalView::new(me.clone(), witnesses.to_vec(), clock.now);
         view.restored(&state, clock.now);
-        view.leading(true, clock.now);
-        Self { clock, state, view, pending: Vec::new() }
+        let mut witness = Self { clock, state, view, pending: Vec::new() };
+        witness.settle();
+        witness
+    }
+
+    fn settle(&mut self) {
+        self.view.leading(false, self.clock.now);
+        self.view.leading(true, self.clock.now.before(LEADS_FOR));
     }
 
     /// Applies everything that is committed.
@@ -65,19 +74,21 @@ impl Witness {
         let (me, witnesses) = (self.view.me().clone(), self.view.witnesses().to_vec());
         self.view = LocalView::new(me, witnesses, self.clock.now);
         self.view.restored(&self.state, self.clock.now);
-        self.view.leading(true, self.clock.now);
+        self.settle();
     }
 
     /// Its clock jumps, and it notices.
     pub fn jump(&mut self) {
         self.clock.jump();
         self.view.tick(&self.state, self.clock.now);
+        self.settle();
     }
 
     /// One tick passes.
     pub fn tick(&mut self) {
         self.clock.tick(false);
         self.view.tick(&self.state, self.clock.now);
+        self.settle();
     }
 
     /// What it would propose of what only its clocks can prove.

@@ -31,6 +31,13 @@ struct Unanswered {
     silent_at: Moment,
 }
 
+/// A registration without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Registering {
+    witness: Site,
+    given_up: Moment,
+}
+
 /// A step's report on its way, sent to one witness after the other.
 #[derive(Debug)]
 struct StepCall {
@@ -77,6 +84,7 @@ pub struct Actor {
     read: Moment,
     renew_due: Moment,
     unanswered: Vec<Unanswered>,
+    registering: Vec<Registering>,
     order_number: u64,
     /// Writes to the store: the newest last.
     pub persisting: Vec<(u64, Vec<StackEpochs>)>,
@@ -141,6 +149,7 @@ impl World {
             read: now,
             renew_due: now,
             unanswered: Vec::new(),
+            registering: Vec::new(),
             order_number: self.dice.number() >> 1,
             persisting: Vec::new(),
             persist_number: 0,

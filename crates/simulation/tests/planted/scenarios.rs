@@ -61,6 +61,7 @@ pub fn one_accuser() -> Seen {
     for _ in 0..35 {
         now = now.after(Millis(100));
         view.tick(&group.state, now);
+        commits(&group, &mut view, now);
         for from in &sites {
             let rows: Vec<LinkRow> = sites
                 .iter()
@@ -384,12 +385,19 @@ fn leader(group: &Group) -> LocalView {
     view
 }
 
-/// What this leader proposes after a while in which it applied nothing.
+/// The leader can commit: it has a majority.
+fn commits(group: &Group, view: &mut LocalView, now: model::Moment) {
+    let entry = Entry { at: model::WallMillis(0), command: Command::Nothing };
+    view.applied(group.index, &entry, &Outcome::Applied, &group.state, now);
+}
+
+/// What this leader proposes after a while in which nobody renewed.
 fn proposed(group: &Group, view: &mut LocalView, wait: Millis) -> Vec<Command> {
     let mut now = START;
     while now.elapsed_shortest(START) < wait {
         now = now.after(Millis(200));
         view.tick(&group.state, now);
+        commits(group, view, now);
     }
     decide(&group.state, view, now)
 }

@@ -1,6 +1,6 @@
 //! Registration, renewals, and the epochs on disk.
 
-use super::{Actor, Unanswered};
+use super::{Actor, Registering, Unanswered};
 use crate::history::{Site, What};
 use crate::message::{Failure, Message, Process};
 use crate::world::World;
@@ -11,6 +11,8 @@ use model::{Grant, Incarnation, Millis, Moment, RegistrationAnswer, RenewalNumbe
 
 /// A store that refused is asked again after this.
 const PERSIST_PAUSE: Millis = Millis(500);
+/// A registration is given up after this.
+const REGISTER_DEADLINE: Millis = Millis(2_000);
 /// Writes that may wait: one being written, one newer.
 const PERSISTING_MAX: usize = 2;
 
@@ -41,10 +43,15 @@ impl World {
     }
 
     pub(super) fn register_if_due(&mut self, a: &mut Actor, now: Moment) {
+        let over = |call: &Registering| now.boottime >= call.given_up.boottime;
+        while let Some(call) = a.registering.first().copied().filter(over) {
+            self.registered(a, a.renewals.incarnation(), call.witness, None, now);
+        }
         let Some(place) = a.renewals.to_register(now) else { return };
         let witness = self.witness_at(a.site, place);
         let incarnation = a.renewals.incarnation();
         let refusal = Message::Registered(incarnation, witness, Err(Failure::Other));
+        a.registering.push(Registering { witness, given_up: now.after(REGISTER_DEADLINE) });
         self.call(a, witness, Message::Register(a.site, incarnation), refusal);
     }
 
@@ -57,6 +64,12 @@ impl World {
         now: Moment,
     ) {
         let place = self.place_of(a.site, witness);
+        match a.registering.iter().position(|call| call.witness == witness) {
+            Some(call) => drop(a.registering.remove(call)),
+            // Given up before.
+            None if answer.is_none() => return,
+            None => {}
+        }
         if a.renewals.registered(incarnation, place, answer, now) != Registered::Yes {
             return;
         }
