@@ -104,12 +104,9 @@ mod switch {
         ElectionSetAtOnce: "the election's set counts at once, before it has caught up",
         SettledUnseen: "a set is settled though nobody saw it in force",
         SettledBeforeCaughtUp: "a set is settled before its members have what was written before",
-        SetChangesDuringFence: "a set changes while its primary is being fenced",
         ElectBeforeSetHeard: "a site is elected before enough members of each set were heard",
         ShorterLogElected: "a site is elected though a heard one has a longer log",
-        LateRenewalIgnored: "a renewal that came after the beginning does not void a replication fence",
         OlderSetReloaded: "in the model: an actor reloads a set that is older than the one on disk",
-        VetoIgnored: "a primary whose WAL still arrives is fenced by its standbys",
         // the gate
         DeadlineIgnored: "a gate opens and keeps open after the deadline",
         DeadlineFromArrival: "the gate's deadline counts from when it read the answer",
