@@ -2,7 +2,7 @@
 //! actors reported, and who reaches whom. Never replicated, lost at a restart, and then assumed
 //! to be the worst (design, section 5, rule 3).
 
-use crate::state::{Stack, State};
+use crate::state::{Stack, State, Transition};
 use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -94,9 +94,12 @@ struct StackMarks {
     automatic: BTreeMap<LogIndex, Moment>,
 }
 
-/// Standbys that were heard in the transition under way.
+/// Standbys that let go of the present epoch: a later attempt of a transition begins at none.
 fn detachments(stack: &Stack) -> usize {
-    stack.transition.as_ref().map_or(0, |transition| transition.detached.len())
+    let ours = |transition: &Transition| {
+        transition.detached.values().filter(|detached| detached.epoch == stack.epoch()).count()
+    };
+    stack.transition.as_ref().map_or(0, ours)
 }
 
 impl StackMarks {
