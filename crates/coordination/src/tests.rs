@@ -4,4 +4,5 @@ mod failover;
 mod lease;
 mod plan;
 mod random;
+mod streaming;
 mod world;
