@@ -166,7 +166,8 @@ fn elect(
     let ran_last = stack.active.as_ref().map(|a| &a.site);
     // A wish costs no rows: another standby that was heard with a longer log goes before it.
     let longest = judged.iter().filter(|c| Some(&c.site) != ran_last).map(|c| c.reach).max().flatten();
-    let granted = |c: &&Candidate| c.is_eligible() && (Some(&c.site) == ran_last || c.reach >= longest);
+    let long = |c: &Candidate| c.reach >= longest || planted!(WishCostsRows);
+    let granted = |c: &&Candidate| c.is_eligible() && (Some(&c.site) == ran_last || long(c));
     let wished = wish.and_then(|wish| judged.iter().find(|c| c.site == *wish).filter(granted));
     // A wish that cannot be granted is waited for as a standby is: the epoch is closed, and the
     // stack must run elsewhere rather than nowhere.
@@ -191,7 +192,9 @@ fn hold_election(
         return Some(Hold::TooManyFailovers);
     }
     // The epoch is closed: cooldown and redundancy have been weighed before; now it must run again.
-    if let Some(hold) = too_many(view, policy, id, &transition.cause, now) {
+    let weigh_all = || anti_flap(view, policy, id, stack, &transition.cause, now);
+    let weigh = || too_many(view, policy, id, &transition.cause, now);
+    if let Some(hold) = if planted!(ClosedStaysClosed) { weigh_all() } else { weigh() } {
         return Some(hold);
     }
     let closed_for = view.since_closed(id, now);
@@ -207,11 +210,13 @@ fn hold_election(
         return Some(Hold::NoCandidate);
     }
     let best = candidates::best(judged);
-    let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
+    let missed =
+        |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best)) && !planted!(LongestNotAwaited);
     let silent = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
+    let patience = if planted!(AwaitedSinceFence) { closed_for } else { view.since_detached(id, now) };
     // A wish waits, too: nobody knows yet whether another standby has the longer log.
     let waits = (silent && closed_for < policy.elect_wait)
-        || (judged.iter().any(missed) && view.since_detached(id, now) < policy.elect_wait);
+        || (judged.iter().any(missed) && patience < policy.elect_wait);
     waits.then_some(Hold::WaitingForStandbys)
 }
 
