@@ -62,7 +62,7 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
     };
     let judged = stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now));
     let mut judged: Vec<Candidate> = judged.collect();
-    let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER;
+    let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER && !planted!(FailedNeverAgain);
     if stack.is_closed() && waited && !judged.iter().any(Candidate::is_eligible) {
         for candidate in &mut judged {
             candidate.against.retain(|reason| *reason != Ineligible::PromoteFailed);

@@ -96,6 +96,12 @@ mod switch {
         LagIgnored: "a standby beyond max_lag counts as streaming",
         LsnsAcrossTimelines: "LSNs are compared across timelines",
         ConsentNotNeeded: "a site that nobody streamed from is given up without consent",
+        LongestNotAwaited: "a standby with a longer log that was heard and is away for the moment is not waited for",
+        AwaitedSinceFence: "such a standby is waited for from the fence on, not from the last detachment on",
+        WishCostsRows: "an operator's wish is granted to a standby with a shorter log",
+        ClosedStaysClosed: "cooldown and redundancy hold a stack whose epoch is closed",
+        FailedNeverAgain: "a site whose promotion failed is no choice for the rest of the transition",
+        SickPrimaryTakesOff: "a primary that takes no writes takes standbys off the list",
         DigestIgnored: "a witness whose state differs goes on",
         // synchronous sets
         SetOfSuccessor: "a primary that was left is told its successor's set",
@@ -116,6 +122,8 @@ mod switch {
         PromotedByOthersKept: "a standby that others promoted is left running",
         StaleOrderObeyed: "an order below the highest epoch is obeyed",
         AckBeforeLastProcess: "a fence is acknowledged while processes are left",
+        FenceFromNow: "F counts from when the gate looks, not from the end of the cover",
+        CoverEpochUnseen: "a cover's epoch does not count as seen before the word on the epochs",
         // shells
         OneClock: "in the simulated shell: both clocks of a host are the one that stops in a suspend",
         CheckThenAct: "in the simulated shell: the gate looks, and starts or promotes a while later",

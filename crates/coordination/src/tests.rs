@@ -4,5 +4,6 @@ mod failover;
 mod lease;
 mod plan;
 mod random;
+mod streaming;
 mod sync;
 mod world;

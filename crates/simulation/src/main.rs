@@ -1,10 +1,10 @@
-//! `cargo simulate`: runs seeds, tells one as a story, shortens one.
+//! `cargo simulate`: runs seeds, tells one as a story, shortens one; goes through small worlds.
 
 use clap::{Parser, ValueEnum};
 use coordination::planted::Bug;
 use simulation::plan::Class;
 use simulation::run::Options;
-use simulation::tool::{replay, seeds, shrink};
+use simulation::tool::{check, replay, seeds, shrink};
 use std::process::ExitCode;
 
 /// The deterministic simulator: one seed is one group of sites, its faults and its fate.
@@ -41,6 +41,13 @@ struct Arguments {
     /// Print all bugs that can be planted.
     #[arg(long)]
     list_bugs: bool,
+    /// Go through every state of a small world, by its letter, or of all of them and every link
+    /// matrix; with a planted bug: until that is found.
+    #[arg(long, value_name = "WORLD", num_args = 0..=1, default_missing_value = "all")]
+    check: Option<String>,
+    /// With `--check`: the wider bounds, which take hours and more memory than most machines have.
+    #[arg(long, requires = "check")]
+    deep: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -85,6 +92,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(world) = &arguments.check {
+        return check::all_of(world, arguments.deep, plant);
+    }
     let options = Options { class: arguments.class.into(), plant, story: false, only: arguments.only };
     let clean = match (arguments.replay, arguments.shrink) {
         (Some(seed), _) => replay::tell(seed, options),

@@ -516,6 +516,28 @@ fn the_only_copy_left_is_elected_again_though_its_promotion_failed_once() {
     assert!(world.stack().transition.is_none());
 }
 
+/// Seed 13258 of the simulator: at the second attempt nobody waited for a standby that had just let
+/// go, with the longer log, and was away for a moment.
+#[test]
+fn the_longest_log_is_waited_for_at_a_later_attempt_too() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.until("the election", |w| w.state.active(&chat()).is_some_and(|(s, _)| *s == site(2)));
+    let failed = world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
+    assert_eq!(failed, Outcome::Applied);
+    world.until("the fence", |w| w.stack().is_closed());
+    let since = |w: &World| w.view.since_detached(&chat(), w.now);
+    world.until("a second detachment", |w| {
+        let detached = &w.stack().transition.as_ref().expect("it runs").detached;
+        detached.values().any(|d| d.epoch == Epoch(2)) || w.stack().epoch() > Epoch(2)
+    });
+    assert!(
+        since(&world) <= STEP,
+        "counted from the last detachment, not from the first attempt: {}",
+        since(&world)
+    );
+}
+
 #[test]
 fn a_standby_that_reports_a_used_timeline_is_refused() {
     let mut world = World::automatic();

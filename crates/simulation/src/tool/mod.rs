@@ -1,5 +1,6 @@
 //! What `cargo simulate` does with the simulator.
 
+pub mod check;
 pub mod replay;
 pub mod seeds;
 pub mod shrink;

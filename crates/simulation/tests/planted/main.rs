@@ -3,6 +3,7 @@
 
 mod at_site;
 mod cases;
+mod elections;
 mod group;
 mod methods;
 mod scenarios;
