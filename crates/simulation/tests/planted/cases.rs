@@ -1,6 +1,6 @@
 //! Every planted bug: who must catch it, and how it is looked for.
 
-use crate::methods::How::{self, Scenario, Seeds, With, World};
+use crate::methods::How::{self, Scenario, Seeds, Sets, World};
 use crate::{at_site, elections, scenarios};
 use coordination::invariants::Invariant::{
     self, L1ItEnds, L2NoNeedlessFailover, L3NoNeedlessOutage, S1OneWriter, S2FenceFirst, S3EpochsGrow,
@@ -177,6 +177,15 @@ pub const CASES: &[Case] = &[
         Scenario("a sick primary and its standbys", elections::a_sick_primary_and_its_standbys),
     ),
     case(Bug::DigestIgnored, S7, Scenario("states that differ", scenarios::states_that_differ)),
+    case(Bug::SetOfSuccessor, S4, Sets(STEPS)),
+    case(Bug::JointSkipped, S4, Sets(STEPS)),
+    case(Bug::LastSetAlone, S4, Sets(STEPS)),
+    case(Bug::ElectionSetAtOnce, S4, Sets(STEPS)),
+    case(Bug::SettledUnseen, S4, Sets(STEPS)),
+    case(Bug::SettledBeforeCaughtUp, S4, Sets(STEPS)),
+    case(Bug::ElectBeforeSetHeard, S4, Sets(STEPS)),
+    case(Bug::ShorterLogElected, S4, Sets(STEPS)),
+    case(Bug::OlderSetReloaded, S4, Sets(STEPS)),
     case(Bug::DeadlineIgnored, WRITER, World(STEPS)),
     case(
         Bug::DeadlineFromArrival,
@@ -209,5 +218,5 @@ pub const CASES: &[Case] = &[
     case(Bug::LsnBeforeDetach, S4, Seeds(ALL, 300)),
     // In asynchronous mode a standby lets go only once the fence is proven: whom it attaches to again
     // sends nothing any more. 300 seeds pass.
-    case(Bug::StandbyReattaches, S4, With("synchronous mode")),
+    case(Bug::StandbyReattaches, S4, Sets(STEPS)),
 ];
