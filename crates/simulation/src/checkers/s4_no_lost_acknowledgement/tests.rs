@@ -101,7 +101,13 @@ fn what_nobody_streamed_is_not_given_up_without_a_human() {
             let (site, streams) = (site(2), Some(Timeline(2)));
             story.commit(Command::SetStreaming { stack: stack(), site, epoch: Epoch(2), streams });
         }
-        story.acked(1, 1, 2, 100, false).elect(2, 2).step(2, 3, StepKind::Promote).began(2, 3, 0);
+        story
+            .wait(9)
+            .acked(1, 1, 2, 100, false)
+            .wait(9)
+            .elect(2, 2)
+            .step(2, 3, StepKind::Promote)
+            .began(2, 3, 0);
         judge(story.end(2, &[&[], &[1], &[]])).len()
     };
     assert_eq!(given_up(Cause::Expired, false), 1);
@@ -141,9 +147,10 @@ fn what_a_closed_stack_has_anywhere_is_not_lost_yet() {
     let mut expired = held_for_a_human(true);
     expired.commit(Command::Expire { site: site(2), incarnation: Incarnation(2), number: RenewalNumber(1) });
     // A held cover outlives its lease: what takes writes is what counts.
-    assert_eq!(judge(expired.end(2, &[&[1, 2], &[1, 2], &[1]])), [], "within what may be lost");
+    expired.wait(9).acked(2, 3, 3, 1_300, false);
+    assert_eq!(judge(expired.end(2, &[&[1, 2, 3], &[1, 2], &[1]])).len(), 1, "it is open all the same");
     let mut open = held_for_a_human(true);
-    open.acked(2, 3, 3, 1_300, false);
+    open.wait(9).acked(2, 3, 3, 1_300, false);
     assert_eq!(judge(open.end(2, &[&[1, 2, 3], &[1, 2], &[1]])).len(), 1, "its own row");
 }
 
