@@ -245,7 +245,7 @@ fn hold_election(
     }
     let ran_last = stack.active.as_ref().map(|a| &a.site);
     let back = judged.iter().any(|c| c.is_eligible() && Some(&c.site) == ran_last);
-    if needs_consent(stack, transition) && !back {
+    if stack.needs_consent() && !back {
         return Some(Hold::NeedsConsent);
     }
     if !judged.iter().any(Candidate::is_eligible) {
@@ -286,18 +286,6 @@ fn pause_before(attempts: u32) -> Millis {
         0 => Millis::ZERO,
         n => Millis(PAUSE_FIRST.0.saturating_mul(1 << (n - 1).min(10))).min(PAUSE_MAX),
     }
-}
-
-/// The lost site was itself elected by a failover and opened, and nobody ever streamed from it:
-/// what it acknowledged is nowhere else, so only a human may give that up.
-fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
-    let after_failover = stack
-        .automatic
-        .last()
-        .is_some_and(|last| stack.active.as_ref().is_some_and(|active| active.index == *last));
-    let opened = stack.promoted().is_some();
-    let failed_for_sure = transition.promote == StepState::Failed;
-    after_failover && opened && !failed_for_sure && !stack.streamed_once && !planted!(ConsentNotNeeded)
 }
 
 /// Automatic elections within the window, finished or not.

@@ -80,7 +80,7 @@ impl AgreedStack {
 
     /// True if the group holds for that consent: the site can't come back by itself.
     pub fn waits_for_consent(&self) -> bool {
-        let away = self.active().is_some_and(|a| (self.failed | self.lost) >> a.site & 1 == 1);
+        let away = self.active().is_some_and(|a| self.lost >> a.site & 1 == 1);
         self.closed.is_some() && self.needs_consent() && away
     }
 
