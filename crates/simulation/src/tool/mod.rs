@@ -1,6 +1,7 @@
 //! What `cargo simulate` does with the simulator.
 
 pub mod replay;
+pub mod scenarios;
 pub mod seeds;
 pub mod shrink;
 

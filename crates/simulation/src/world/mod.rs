@@ -10,6 +10,7 @@
 //! | `life` | processes and hosts that start, stop, pause and end |
 //! | `faults` | what the plan of a seed does to all that |
 //! | `operator` | people: adoption, modes, attestations, rejoins |
+//! | `script` | the script of a scenario |
 
 mod actor;
 mod faults;
@@ -18,6 +19,7 @@ mod life;
 mod operator;
 mod process;
 mod raft;
+mod script;
 mod story;
 mod witness;
 
