@@ -24,7 +24,7 @@ pub use script::{
     WRITE_GAP_MAX, When, Window,
 };
 pub(crate) use tale::answering;
-pub use tale::{Happening, Look, Tale, answers, happening};
+pub use tale::{Happening, Look, Tale, answers, happening, read_answer, read_happening};
 pub use words::ScriptError;
 
 use std::path::{Path, PathBuf};

@@ -38,6 +38,52 @@ pub struct Script {
     pub expectations: Vec<Expectation>,
 }
 
+impl Script {
+    /// The profile's name.
+    #[must_use]
+    pub const fn profile_name(&self) -> &'static str {
+        match self.profile {
+            Profile::Wan => "wan",
+            Profile::Metro => "metro",
+            Profile::Fast => "fast",
+        }
+    }
+
+    /// True if it has a policy of its own.
+    #[must_use]
+    pub fn has_policy(&self) -> bool {
+        self.policy != Policy::with_timing(self.policy.timing)
+    }
+
+    /// Fixed times at which something is done or looked at.
+    #[must_use]
+    pub fn times(&self) -> Vec<Time> {
+        let acts = self.acts.iter().filter_map(|act| match act.when {
+            When::At(at) => Some(at),
+            When::On(..) => None,
+        });
+        let looks = self.expectations.iter().filter_map(|e| match e.window {
+            Window::At(at) => Some(at),
+            Window::Within(_) | Window::Between(..) => None,
+        });
+        acts.chain(looks).chain([0]).collect()
+    }
+
+    /// The last time that an expectation speaks of.
+    #[must_use]
+    pub fn latest(&self) -> Time {
+        let fixed = self.times().into_iter().max().unwrap_or_default();
+        let windows = self.expectations.iter().map(|e| match e.window {
+            Window::Within(Time::MAX) | Window::Between(_, Time::MAX) => 0,
+            // At the latest the act above is the last one.
+            Window::Within(time) => fixed + time,
+            Window::Between(_, to) => to,
+            Window::At(at) => at,
+        });
+        windows.max().unwrap_or_default().max(fixed)
+    }
+}
+
 /// One thing that is done.
 #[derive(Clone, Debug)]
 pub struct Act {

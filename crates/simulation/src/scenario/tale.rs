@@ -6,6 +6,7 @@ use super::script::{Answer, Kind, Question};
 use crate::history::{History, Site, Stack, Time};
 use coordination::explain::{hold_text, ineligible_text};
 use model::{EventKind, GroupStatus, Millis, StackView, StepKind, StepOutcome, Verdict, WallMillis};
+use serde::{Deserialize, Deserializer};
 
 /// Something that the group's log told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,24 @@ pub fn happening(event: &EventKind) -> Option<Happening> {
         None => None,
     };
     Some(Happening { kind, stack, site: History::site_named(site)? })
+}
+
+/// The same, from an event as `tripoint events -o json` prints it.
+pub fn read_happening<'de, D: Deserializer<'de>>(event: D) -> Option<Happening> {
+    EventKind::deserialize(event).ok().as_ref().and_then(happening)
+}
+
+/// What a status answers, as `tripoint status -o json` prints it.
+///
+/// # Errors
+/// What was said instead; or that it is no status.
+pub fn read_answer<'de, D: Deserializer<'de>>(
+    question: &Question,
+    status: D,
+    explained: &[String],
+) -> Result<String, String> {
+    let status = GroupStatus::deserialize(status).map_err(|error| error.to_string())?;
+    answers(question, &status, explained)
 }
 
 /// What a witness's status and explanation answer to a question: an error if it is not what is

@@ -100,8 +100,8 @@ impl World {
         });
         self.plan.heals = began + heals.unwrap_or_default();
         self.plan.ends = self.plan.heals + liveness_bound(&self.plan.policy) + 2 * SECOND;
-        self.plan.ends = self.plan.ends.max(began + stage.latest() + SECOND);
-        for time in stage.times() {
+        self.plan.ends = self.plan.ends.max(began + stage.script.latest() + SECOND);
+        for time in stage.script.times() {
             self.queue.push(began + time, Event::Script);
         }
         self.say(|w| format!("THE SCRIPT BEGINS: its times count from {:.3} s", w.now as f64 / 1e6));
@@ -325,34 +325,8 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Fixed times at which something is done or looked at.
-    fn times(&self) -> Vec<Time> {
-        let acts = self.script.acts.iter().filter_map(|act| match act.when {
-            When::At(at) => Some(at),
-            When::On(..) => None,
-        });
-        let looks = self.script.expectations.iter().filter_map(|e| match e.window {
-            Window::At(at) => Some(at),
-            Window::Within(_) | Window::Between(..) => None,
-        });
-        acts.chain(looks).chain([0]).collect()
-    }
-
-    /// The last time that an expectation speaks of.
-    fn latest(&self) -> Time {
-        let fixed = self.times().into_iter().max().unwrap_or_default();
-        let windows = self.script.expectations.iter().map(|e| match e.window {
-            Window::Within(Time::MAX) | Window::Between(_, Time::MAX) => 0,
-            // At the latest the act above is the last one.
-            Window::Within(time) => fixed + time,
-            Window::Between(_, to) => to,
-            Window::At(at) => at,
-        });
-        windows.max().unwrap_or_default().max(fixed)
-    }
-
     /// Nothing is left to be looked at.
     fn is_over(&self, now: Time) -> bool {
-        self.began.is_some_and(|began| now >= began + self.latest())
+        self.began.is_some_and(|began| now >= began + self.script.latest())
     }
 }

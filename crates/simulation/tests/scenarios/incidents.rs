@@ -38,9 +38,8 @@ fn ticked(names: &[String]) -> String {
 }
 
 fn render() -> String {
-    let mut text = String::from(
-        "| incident | script | the rule | not shown | lab |\n| --- | --- | --- | --- | --- |\n",
-    );
+    let mut text =
+        String::from("| incident | script | the rule | not shown | lab |\n| --- | --- | --- | --- | --- |\n");
     let scripts = scripts();
     for (incident, lab, without) in INCIDENTS {
         let ours: Vec<_> = scripts.iter().filter(|script| script.incident == incident).collect();

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 /// Seeds that each script is run with.
 const SEEDS: u64 = 20;
 
+/// The tree.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All scripts, found by looking.
+/// All scripts of the tree, found by looking.
 pub fn scripts() -> Vec<Script> {
     let files = find(&root().join("tests/scenarios"));
     files.iter().map(|file| load(file).unwrap_or_else(|error| panic!("{error}"))).collect()
