@@ -8,6 +8,7 @@ mod peer;
 mod product;
 mod runner;
 mod scenario;
+mod script;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -67,8 +68,11 @@ enum LabCommand {
 #[derive(clap::Args)]
 struct RunArguments {
     /// Names from `chaos list`, or `all`, or `ci` (each once, as quick as can be).
-    #[arg(required = true)]
+    #[arg(required_unless_present = "script")]
     scenarios: Vec<String>,
+    /// A script of `tests/scenarios`, with the sites, the profile and the faults that it says.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "runs", "profile"])]
+    script: Option<PathBuf>,
     /// How often each.
     #[arg(long, default_value_t = 1)]
     runs: usize,
@@ -189,6 +193,14 @@ fn run(arguments: RunArguments) -> Result<()> {
     }
     interrupt::watch()?;
     let binary = arguments.binary.canonicalize().with_context(|| arguments.binary.display().to_string())?;
+    if let Some(file) = arguments.script {
+        let (lab, out) = (arguments.lab, std::path::absolute(&arguments.out)?);
+        let kernel_lease = !arguments.no_kernel_lease;
+        return match script::run(&script::Job { file, lab, out, binary, kernel_lease })? {
+            true => Ok(()),
+            false => bail!("the script did not come true"),
+        };
+    }
     let job = Job {
         scenarios,
         runs: arguments.runs,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`run`] | one seed, from its plan to the verdict |
 //! | [`plan`] | what a seed means: the group, its clocks, its faults |
+//! | [`scenario`] | scripts of incidents |
 //! | [`world`] | hosts, processes, links, the replicated log |
 //! | [`postgres`] | the modelled databases and their clients |
 //! | [`history`] | what happened, for the checkers |
@@ -22,5 +23,6 @@ pub mod postgres;
 mod proposals;
 pub mod queue;
 pub mod run;
+pub mod scenario;
 pub mod tool;
 pub mod world;

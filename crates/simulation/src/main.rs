@@ -1,19 +1,24 @@
-//! `cargo simulate`: runs seeds, tells one as a story, shortens one; goes through small worlds.
+//! `cargo simulate`: runs seeds, tells one as a story, shortens one; goes through small worlds; runs
+//! scenarios.
 
 use clap::{Parser, ValueEnum};
 use coordination::planted::Bug;
 use simulation::plan::Class;
 use simulation::run::Options;
-use simulation::tool::{check, replay, seeds, shrink};
+use simulation::tool::{check, replay, scenarios, seeds, shrink};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Seeds that are run, unless others are asked for.
+const SEEDS: u64 = 1_000;
 
 /// The deterministic simulator: one seed is one group of sites, its faults and its fate.
 #[derive(Debug, Parser)]
 #[command(name = "simulate", version)]
 struct Arguments {
-    /// Run so many seeds.
-    #[arg(long, default_value_t = 1_000)]
-    seeds: u64,
+    /// Run so many seeds (1,000; a scenario: 20).
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -35,6 +40,9 @@ struct Arguments {
     /// Which faults there are.
     #[arg(long, value_enum, default_value_t = ClassName::All)]
     class: ClassName,
+    /// Play this script, or all of this folder.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["replay", "shrink", "only", "class"])]
+    scenario: Option<PathBuf>,
     /// Plant this bug.
     #[arg(long, value_name = "BUG")]
     plant: Option<String>,
@@ -95,6 +103,11 @@ fn main() -> ExitCode {
     if let Some(world) = &arguments.check {
         return check::all_of(world, arguments.deep, plant);
     }
+    if let Some(path) = &arguments.scenario {
+        let seeds = arguments.seeds.unwrap_or(scenarios::SEEDS);
+        let good = scenarios::run_all(path, &scenarios::Wish { from: arguments.from, seeds, plant });
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let options = Options { class: arguments.class.into(), plant, story: false, only: arguments.only };
     let clean = match (arguments.replay, arguments.shrink) {
         (Some(seed), _) => replay::tell(seed, options),
@@ -102,7 +115,7 @@ fn main() -> ExitCode {
         (None, None) => {
             let wish = seeds::Wish {
                 from: arguments.from,
-                count: arguments.seeds,
+                count: arguments.seeds.unwrap_or(SEEDS),
                 minutes: arguments.minutes,
                 jobs: arguments.jobs.max(1),
             };

@@ -167,6 +167,8 @@ pub struct Plan {
     pub fsync_mean: Time,
     /// The databases.
     pub database: Settings,
+    /// By stack: where it runs at first.
+    pub primaries: Vec<Site>,
     /// What goes wrong, by time.
     pub faults: Vec<Fault>,
     /// When all that is over.
@@ -212,6 +214,7 @@ impl Plan {
             snapshot_behind: *dice.pick(&[3, 20, 100, 100_000]),
             fsync_mean: *dice.pick(&[MILLI, 4 * MILLI, 10 * MILLI]),
             database,
+            primaries: (0..stacks).map(|stack| stack % sites).collect(),
             faults: Vec::new(),
             heals: 8 * SECOND + safety,
             ends: 0,
@@ -222,6 +225,33 @@ impl Plan {
         plan.faults.sort_by_key(|fault| fault.at);
         plan.ends = plan.heals + liveness_bound(&plan.policy) + 2 * SECOND;
         plan
+    }
+
+    /// A group to which nothing happens by itself: a script says what does, and when it ends.
+    #[must_use]
+    pub fn scripted(seed: u64, class: Class, sites: Site, primaries: Vec<Site>, policy: Policy) -> Self {
+        let mut dice = Dice::new(seed, 2);
+        let drift = i64::try_from(policy.timing.values().drift_max_ppm).unwrap_or_default();
+        let mut database = Settings::new(0);
+        database.latency = policy.timing.values().round_trip_p99.0 * MILLI / 4;
+        (database.promote_fails_permille, database.slow_stop_permille) = (0, 0);
+        Self {
+            seed,
+            class,
+            sites,
+            stacks: Stack::try_from(primaries.len()).unwrap_or(Stack::MAX),
+            clock_rates: (0..sites).map(|_| rates(&mut dice, drift, false)).collect(),
+            clocks_hold: true,
+            stubborn_leaders: dice.permille(500),
+            snapshot_behind: *dice.pick(&[3, 20, 100, 100_000]),
+            fsync_mean: *dice.pick(&[MILLI, 4 * MILLI, 10 * MILLI]),
+            database,
+            primaries,
+            faults: Vec::new(),
+            heals: Time::MAX,
+            ends: Time::MAX,
+            policy,
+        }
     }
 
     /// How long a run goes on at least after the last fault: whatever is still under way has had
@@ -249,8 +279,8 @@ impl Plan {
 
     /// Where a stack runs at first.
     #[must_use]
-    pub const fn primary(&self, stack: Stack) -> Site {
-        stack % self.sites
+    pub fn primary(&self, stack: Stack) -> Site {
+        self.primaries[usize::from(stack)]
     }
 
     fn draw_faults(&mut self, dice: &mut Dice) {

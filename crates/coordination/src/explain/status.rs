@@ -40,7 +40,10 @@ pub fn status(state: &State, view: &LocalView, answering: &Answering, now: Momen
         leader: answering.leader.clone(),
         term: answering.term,
         index: state.index(),
-        sentences: stacks.iter().map(|stack| sentence(stack, answering.wall)).collect(),
+        sentences: stacks
+            .iter()
+            .map(|stack| lapsed(view, stack, now).unwrap_or_else(|| sentence(stack, answering.wall)))
+            .collect(),
         witnesses: view
             .witnesses()
             .iter()
@@ -149,6 +152,22 @@ fn ago(since: WallMillis, wall: WallMillis) -> String {
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
+}
+
+/// What this witness says of a stack whose lease has surely ended for all that it knows, while nobody
+/// could agree on that: without a majority there is nobody who could.
+fn lapsed(view: &LocalView, stack: &StackView, now: Moment) -> Option<String> {
+    let active = stack.active.as_ref()?;
+    let open = !stack.closed && !stack.held && stack.transition.is_none();
+    if !open || !view.horizon_is_past(active, now) {
+        return None;
+    }
+    Some(format!(
+        "{} was active at {active} (epoch {}); this witness has heard of no renewal of its lease for {}: unless others have, {active} has closed it and nobody runs it.",
+        stack.stack,
+        stack.epoch,
+        view.silence(active, now)
+    ))
 }
 
 fn sentence(stack: &StackView, wall: WallMillis) -> String {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod replay;
+pub mod scenarios;
 pub mod seeds;
 pub mod shrink;
 

@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Two standbys beside this site stream: a disk may be lost, the stack's only copy may not.
-    fn has_spare_copies(&self, stack: u8, site: Site) -> bool {
+    pub(super) fn has_spare_copies(&self, stack: u8, site: Site) -> bool {
         let id = self.stack_name(stack);
         let known = self.newest_state().stacks().get(id);
         known.is_some_and(|k| k.streaming.keys().filter(|s| **s != *self.name(site)).count() >= 2)

@@ -10,6 +10,7 @@
 //! | `life` | processes and hosts that start, stop, pause and end |
 //! | `faults`, `plots` | what the plan of a seed does to all that |
 //! | `operator` | people: adoption, modes, attestations, rejoins |
+//! | `script` | the script of a scenario |
 
 mod actor;
 mod faults;
@@ -19,6 +20,7 @@ mod operator;
 mod plots;
 mod process;
 mod raft;
+mod script;
 mod story;
 mod witness;
 
