@@ -62,6 +62,9 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
     };
     let judged = stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now));
     let mut judged: Vec<Candidate> = judged.collect();
+    if stack.is_closed() {
+        bar_laggards(policy, stack, &mut judged);
+    }
     let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER && !planted!(FailedNeverAgain);
     if stack.is_closed() && waited {
         let nobody_else = !judged.iter().any(Candidate::is_eligible);
@@ -72,6 +75,20 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
         }
     }
     judged
+}
+
+/// What the others let go with is known: who lacks more than `max_lag` of it is not elected, whoever
+/// may not be elected beside it.
+fn bar_laggards(policy: &Policy, stack: &Stack, judged: &mut [Candidate]) {
+    let let_go = |c: &&Candidate| stack.let_go(&c.site, stack.epoch()).is_some();
+    let Some(longest) = judged.iter().filter(let_go).filter_map(|c| c.reach).max() else { return };
+    for candidate in judged {
+        let same = candidate.reach.filter(|reach| reach.place == longest.place);
+        let bytes = same.map_or(0, |reach| longest.lsn.bytes_since(reach.lsn));
+        if bytes > policy.max_lag_bytes && !planted!(LagIgnored) {
+            candidate.against.push(Ineligible::Lagging { bytes });
+        }
+    }
 }
 
 fn judge_one(

@@ -1,7 +1,7 @@
 //! Which standbys the group counts as streaming, and when it ceases to.
 
-use super::world::{World, site};
-use model::{Lsn, Millis};
+use super::world::{World, chat, site};
+use model::{Epoch, Ineligible, Lsn, Millis, StepKind, StepOutcome};
 
 fn streaming(world: &World) -> alloc::vec::Vec<&str> {
     world.stack().streaming.keys().map(model::SiteId::as_str).collect()
@@ -65,4 +65,21 @@ fn a_standby_that_is_silent_for_long_streams_only_by_the_primarys_word() {
     world.run(Millis(3_000));
     assert!(world.stack().transition.is_none());
     assert_eq!(streaming(&world), ["dc2", "dc3"]);
+}
+
+/// Seed 128818: the holder of the longest log failed its promotion, and the other one had been away.
+#[test]
+fn who_lacks_more_than_max_lag_of_what_was_heard_is_not_elected() {
+    let mut world = World::automatic();
+    let max = world.state.policy().expect("a policy").max_lag_bytes;
+    world.hands.get_mut(&site(2)).expect("dc2").lsn = Lsn(1_001 + max);
+    world.lose(&site(1));
+    world.until("an election", |w| w.stack().epoch() == Epoch(2));
+    world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
+    world.run(Millis(20_000));
+    assert_eq!(world.stack().closed, Epoch(2), "dc3 is a byte too far behind");
+    let judged = crate::candidates::judge(&world.state, &world.view, &chat(), world.now);
+    assert_eq!(judged[2].against, [Ineligible::Lagging { bytes: max + 1 }]);
+    world.run(Millis(20_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(3)), "it is tried again");
 }
