@@ -84,12 +84,9 @@ pub(super) struct NoLostAcknowledgement {
     illness: Time,
     /// An election may have been under way for so long when it is committed.
     under_way: Time,
-    /// Every actor reports within this.
-    reports: Time,
-    /// When the last leader began.
-    leads: Time,
     stacks: Vec<OneStack>,
-    renewed: Vec<Time>,
+    /// By site: when its last two renewals were committed.
+    renewed: Vec<[Time; 2]>,
     hearing: Vec<Hearing>,
 }
 
@@ -133,10 +130,8 @@ impl NoLostAcknowledgement {
             patience: setup.policy.elect_wait.0 * MILLI,
             illness: setup.policy.unhealthy_after.0 * MILLI,
             under_way: setup.policy.timing.values().round_trip_p99.0 * MILLI * 3,
-            reports: setup.policy.timing.values().detect_after.0 * MILLI * 2 / 3,
-            leads: 0,
             stacks: (0..setup.stacks).map(|_| OneStack::default()).collect(),
-            renewed: vec![0; usize::from(setup.sites)],
+            renewed: vec![[0; 2]; usize::from(setup.sites)],
             hearing: vec![Hearing::default(); usize::from(setup.sites)],
         }
     }
@@ -146,7 +141,8 @@ impl NoLostAcknowledgement {
         match (&committed.entry.command, &committed.outcome) {
             (Command::Renew { request, .. }, Outcome::Renewed { repeated: false, .. }) => {
                 if let Some(site) = History::site_named(&request.site) {
-                    self.renewed[usize::from(site)] = record.at;
+                    let [_, last] = self.renewed[usize::from(site)];
+                    self.renewed[usize::from(site)] = [last, record.at];
                     self.hearing[usize::from(site)].committed(request, record.at, self.fresh * 2);
                 }
             }
@@ -162,11 +158,10 @@ impl NoLostAcknowledgement {
                 // Of one that seemed to be ill, only what it said while it was well counts.
                 let well = known.sick.map_or(Time::MAX, |begun| begun.saturating_sub(self.illness));
                 let heard = self.hearing[usize::from(from.site)].steady.min(well);
-                // Who is there counts, as soon as a leader could have had its reports: for a moment
-                // after the fence, and later if it let go a moment before. And so does everybody, there
-                // or not, for a moment after the last detachment (less that in which an election was
-                // under way already).
-                let informed = record.at >= self.leads + self.reports;
+                // Who is there counts: for a moment after the fence, and later if it let go a moment
+                // before. And so does everybody, there or not, for a moment after the last detachment.
+                // What came while the election was under way already counts for nothing.
+                let known_at = record.at.saturating_sub(self.under_way);
                 let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
                 let last = reported.clone().map(|d| d.at).max();
                 let hasty = known.closed.is_some_and(|closed| record.at < closed + self.patience);
@@ -174,11 +169,12 @@ impl NoLostAcknowledgement {
                     (last + self.under_way..last + self.patience * 9 / 10).contains(&record.at)
                 });
                 let counts = |d: &&Detachment| {
-                    let fresh = record.at <= self.renewed[usize::from(d.site)] + self.fresh;
+                    let renewed = self.renewed[usize::from(d.site)];
+                    let fresh = renewed.iter().any(|at| *at <= known_at && known_at <= at + self.fresh);
                     let streamed = (known.streamed & !known.failed & !known.lost) >> d.site & 1 == 1;
                     let away = self.stacks[usize::from(stack)].gates_away >> d.site & 1 == 1;
                     let there = fresh && !away && (hasty || d.at + self.patience <= record.at);
-                    streamed && ((there && informed) || waits)
+                    streamed && (there || waits)
                 };
                 let position = reported.clone().find(|d| d.site == to).map(|d| d.position);
                 let own = position.map(|p| p.lsn);
@@ -210,7 +206,6 @@ impl Checker for NoLostAcknowledgement {
             What::RenewSent { site, incarnation, number } => {
                 self.hearing[usize::from(site)].sent(incarnation, number, record.at);
             }
-            What::Leads { .. } => self.leads = record.at,
             What::GateBegan { stack, site } => self.stacks[usize::from(stack)].gates_away &= !(1 << site),
             What::GateEnded { stack, site } => self.stacks[usize::from(stack)].gates_away |= 1 << site,
             What::Acked { stack, site, row, timeline, lsn, synchronous, .. } => {

@@ -64,7 +64,7 @@ fn more_than_the_permitted_lag_before_the_last_word_is_caught() {
 fn a_row_that_a_heard_standby_had_is_caught() {
     let present = moved(2, false, |story| {
         detached(story, 2, 1_800);
-        story.wait(1_000).renew(2, 1, None);
+        story.wait(1_000).renew(2, 1, None).wait(500);
     });
     let found = judge(&present);
     assert_eq!(found.len(), 1);
@@ -84,7 +84,7 @@ fn a_row_that_a_standby_had_at_a_later_attempt_is_caught() {
     story.elect(1, 1).wait(5_000);
     story.commit(Command::FenceByTime { stack: stack(), epoch: Epoch(2), begun: model::LogIndex(1) });
     story.report(2, 2, StepKind::Detach, 1, 1_200).report(0, 2, StepKind::Detach, 1, 600);
-    story.renew(2, 1, None).elect(2, 0).step(0, 3, StepKind::Promote).began(0, 3, 600);
+    story.renew(2, 1, None).wait(500).elect(2, 0).step(0, 3, StepKind::Promote).began(0, 3, 600);
     let found = judge(story.end(0, &[&[1], &[1], &[1]]));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].text.contains("dc3 had reported"), "{}", found[0].text);
