@@ -77,11 +77,11 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
     judged
 }
 
-/// What the others let go with is known: who lacks more than `max_lag` of it is not elected, whoever
-/// may not be elected beside it.
+/// What any site let go with in this transition, at an earlier attempt too, is known: who lacks more
+/// than `max_lag` of it is not elected, whoever may not be elected beside it.
 fn bar_laggards(policy: &Policy, stack: &Stack, judged: &mut [Candidate]) {
-    let let_go = |c: &&Candidate| stack.let_go(&c.site, stack.epoch()).is_some();
-    let Some(longest) = judged.iter().filter(let_go).filter_map(|c| c.reach).max() else { return };
+    let detached = stack.transition.iter().flat_map(|t| t.detached.values());
+    let Some(longest) = detached.filter_map(|d| stack.reach(d.position)).max() else { return };
     for candidate in judged {
         let same = candidate.reach.filter(|reach| reach.place == longest.place);
         let bytes = same.map_or(0, |reach| longest.lsn.bytes_since(reach.lsn));

@@ -82,8 +82,6 @@ pub(super) struct NoLostAcknowledgement {
     patience: Time,
     /// `detect.unhealthy_after`
     illness: Time,
-    /// An election may have been under way for so long when it is committed.
-    under_way: Time,
     stacks: Vec<OneStack>,
     /// By site: when its last two renewals were committed.
     renewed: Vec<[Time; 2]>,
@@ -129,7 +127,6 @@ impl NoLostAcknowledgement {
             fresh: setup.policy.timing.values().renew_every.0 * 3 / 2 * MILLI,
             patience: setup.policy.elect_wait.0 * MILLI,
             illness: setup.policy.unhealthy_after.0 * MILLI,
-            under_way: setup.policy.timing.values().round_trip_p99.0 * MILLI * 3,
             stacks: (0..setup.stacks).map(|_| OneStack::default()).collect(),
             renewed: vec![[0; 2]; usize::from(setup.sites)],
             hearing: vec![Hearing::default(); usize::from(setup.sites)],
@@ -161,19 +158,17 @@ impl NoLostAcknowledgement {
                 // Who is there counts: for a moment after the fence, and later if it let go a moment
                 // before. And so does everybody, there or not, for a moment after the last detachment.
                 // What came while the election was under way already counts for nothing.
-                let known_at = record.at.saturating_sub(self.under_way);
-                let reported = known.detachments.iter().filter(|d| d.epoch == *epoch);
+                let decided = committed.entry.at.0 * MILLI;
+                let reported = known.detachments.iter().filter(|d| d.epoch == *epoch && d.at < decided);
                 let last = reported.clone().map(|d| d.at).max();
-                let hasty = known.closed.is_some_and(|closed| record.at < closed + self.patience);
-                let waits = last.is_some_and(|last| {
-                    (last + self.under_way..last + self.patience * 9 / 10).contains(&record.at)
-                });
+                let hasty = known.closed.is_some_and(|closed| decided < closed + self.patience);
+                let waits = last.is_some_and(|last| decided < last + self.patience * 9 / 10);
                 let counts = |d: &&Detachment| {
                     let renewed = self.renewed[usize::from(d.site)];
-                    let fresh = renewed.iter().any(|at| *at <= known_at && known_at <= at + self.fresh);
+                    let fresh = renewed.iter().any(|at| *at < decided && decided <= at + self.fresh);
                     let streamed = (known.streamed & !known.failed & !known.lost) >> d.site & 1 == 1;
                     let away = self.stacks[usize::from(stack)].gates_away >> d.site & 1 == 1;
-                    let there = fresh && !away && (hasty || d.at + self.patience <= record.at);
+                    let there = fresh && !away && (hasty || d.at + self.patience <= decided);
                     streamed && (there || waits)
                 };
                 let position = reported.clone().find(|d| d.site == to).map(|d| d.position);
