@@ -380,6 +380,7 @@ impl Actor {
             write_age: primary.then_some(Millis(10)),
             upstream,
             replicas: if primary { self.setup.sites.iter().map(replica).collect() } else { vec![] },
+            sync: None,
             problem: None,
         };
         SiteReport { site: self.setup.site.clone(), stack: stack(), database, gate: Some(gate) }

@@ -6,6 +6,7 @@ mod define;
 mod fence;
 mod lease;
 mod stack;
+mod sync;
 mod transition;
 
 use crate::state::{Stack, State};
@@ -70,6 +71,10 @@ impl State {
             Command::Complete { stack, epoch } => self.complete(at, stack, *epoch),
             Command::Digest { index, digest } => Ok(self.agree_digest(*index, *digest)),
             Command::Nothing => Ok(Outcome::Applied),
+            Command::SetReplication { stack, replication } => self.set_replication(at, stack, *replication),
+            Command::BeginSet { stack, epoch, since, set } => self.begin_set(at, stack, *epoch, *since, set),
+            Command::SettleSet { stack, epoch, since } => self.settle_set(at, stack, *epoch, *since),
+            Command::FenceByReplication { stack, epoch } => self.fence_by_replication(at, stack, *epoch),
         }
     }
 

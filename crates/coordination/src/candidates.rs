@@ -1,23 +1,16 @@
 //! Who may take a stack over, and why each of the others may not (design, section 7).
 
 use crate::policy::Policy;
-use crate::state::{Stack, State};
+use crate::state::{Reach, Stack, State};
 use crate::view::{Heard, LocalView};
 use alloc::vec::Vec;
-use model::{CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict};
+use model::{
+    CandidateView, Ineligible, Lsn, Millis, Moment, SiteId, StackId, Timeline, Verdict, WalPosition,
+};
 
 /// A site whose promotion failed is the last choice: only once no other could take over for this
 /// long. Attempts stay bounded, and their pauses grow.
 const FAILED_AGAIN_AFTER: Millis = Millis(30_000);
-
-/// How far a candidate's log reaches, in the order of the state's chain of promotions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reach {
-    /// Place of its timeline in the chain; the later promotion is the longer log. The site that
-    /// ran the closed epoch itself is beyond all.
-    place: usize,
-    lsn: Lsn,
-}
 
 /// One site, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +91,11 @@ fn judge_one(
     against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
     let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
     let reach = if ran_last && stack.is_closed() && !planted!(OldSiteNeverCandidate) {
-        against.extend(old_active_unfit(stack, heard));
-        Some(Reach { place: usize::MAX, lsn: Lsn::default() })
+        let end = stack.let_go(site, stack.epoch());
+        if end.is_none() {
+            against.extend(old_active_unfit(stack, heard));
+        }
+        Some(reach_of_last(stack, end))
     } else if ran_last {
         against.push(Ineligible::Active);
         None
@@ -131,6 +127,14 @@ fn unfit(stack: &Stack, heard: &Heard) -> Option<Ineligible> {
     }
 }
 
+/// The site that opened the closed epoch is beyond all. One that was elected and never promoted
+/// is a standby like the others, where its own word says so.
+fn reach_of_last(stack: &Stack, end: Option<WalPosition>) -> Reach {
+    let beyond = Reach { place: usize::MAX, lsn: Lsn::default() };
+    let end = end.filter(|_| stack.promoted().is_none());
+    end.and_then(|end| stack.reach(end)).unwrap_or(beyond)
+}
+
 /// The site that ran the closed epoch may run the next one once nothing of it is left there.
 fn old_active_unfit(stack: &Stack, heard: Option<&Heard>) -> Option<Ineligible> {
     let gate = heard?.report.gate.as_ref()?;
@@ -151,18 +155,18 @@ fn standby_reach(
         Some(transition) => transition.streamed.contains(site) || stack.streaming.contains_key(site),
         None => stack.streaming.contains_key(site),
     };
-    if !streamed && !planted!(NeverStreamedEligible) {
+    // In synchronous mode what the standbys have is known, whoever streamed when.
+    let known = stack.is_closed() && stack.sync.is_synchronous();
+    if !streamed && !known && !planted!(NeverStreamedEligible) {
         against.push(Ineligible::NotStreaming);
     }
-    let detachment = stack.transition.as_ref().and_then(|t| t.detached.get(site));
-    match detachment.filter(|d| d.epoch == stack.epoch()) {
-        Some(detachment) => {
-            let place = place_in_chain(stack, detachment.position.timeline);
-            if place.is_none() {
+    match stack.let_go(site, stack.epoch()) {
+        Some(end) => {
+            let reach = stack.reach(end);
+            if reach.is_none() {
                 against.push(Ineligible::ForkedTimeline);
             }
-            let place = if planted!(LsnsAcrossTimelines) { Some(0) } else { place };
-            place.map(|place| Reach { place, lsn: detachment.position.lsn })
+            reach
         }
         None if stack.is_closed() => {
             against.push(Ineligible::NotDetached);
@@ -181,15 +185,12 @@ fn unready_standby(policy: &Policy, stack: &Stack, heard: &Heard) -> Option<Inel
     if database.received.is_none() && database.replayed.is_none() {
         return Some(Ineligible::PositionUnknown);
     }
-    if database.timeline.is_some_and(|t| place_in_chain(stack, t).is_none()) {
+    let forked = |t: Timeline| !stack.promotions.iter().any(|p| p.timeline == t);
+    if database.timeline.is_some_and(forked) {
         return Some(Ineligible::ForkedTimeline);
     }
     let bytes = database.upstream.as_ref().map_or(0, |up| up.lag_bytes);
     (bytes > policy.max_lag_bytes).then_some(Ineligible::Lagging { bytes })
-}
-
-fn place_in_chain(stack: &Stack, timeline: Timeline) -> Option<usize> {
-    stack.promotions.iter().rposition(|p| p.timeline == timeline)
 }
 
 /// The one to elect among the eligible: the longest log, among equals the priority.

@@ -5,7 +5,8 @@ use crate::policy::Policy;
 use alloc::{string::String, vec::Vec};
 use model::{
     Cause, Epoch, Grant, GrantTerms, Incarnation, LogIndex, Mode, Refusal, RegistrationAnswer, RenewRequest,
-    RenewalNumber, SiteId, StackId, StepReport, SystemId, Timeline, Verdict, WallMillis,
+    RenewalNumber, Replication, SiteId, StackId, StepReport, SyncSet, SystemId, Timeline, Verdict,
+    WallMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +192,41 @@ pub enum Command {
     },
     /// Nothing changes: a leader's first entry.
     Nothing,
+    // New kinds come last: their place is their number in the log.
+    /// What commits wait for.
+    SetReplication {
+        /// The stack.
+        stack: StackId,
+        /// What is asked for.
+        replication: Replication,
+    },
+    /// Another synchronous set may be in effect from here on, beside those before (the joint entry).
+    BeginSet {
+        /// The stack.
+        stack: StackId,
+        /// Current epoch.
+        epoch: Epoch,
+        /// The entry that made the set before the one to have.
+        since: LogIndex,
+        /// The new one.
+        set: SyncSet,
+    },
+    /// The last set was seen in force, and enough of its members have caught up: it alone counts.
+    SettleSet {
+        /// The stack.
+        stack: StackId,
+        /// Current epoch.
+        epoch: Epoch,
+        /// The entry that made the set the one to have.
+        since: LogIndex,
+    },
+    /// Enough members of every set that may be in effect have let go of the primary.
+    FenceByReplication {
+        /// The stack.
+        stack: StackId,
+        /// The epoch.
+        epoch: Epoch,
+    },
 }
 
 /// What `apply` made of a command.

@@ -2,6 +2,7 @@
 //! old knowledge is refused by `apply`.
 
 mod stack;
+mod sync;
 
 use crate::state::{Site, State};
 use crate::view::LocalView;
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 use model::{Moment, SiteId, Verdict};
 
 pub use stack::holds;
+pub use sync::set_is_in_force;
 
 /// All that should be proposed now, in order. Empty unless this witness leads.
 #[must_use]

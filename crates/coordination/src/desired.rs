@@ -2,7 +2,7 @@
 //! never opens.
 
 use crate::state::{Stack, State};
-use model::{Desired, DesiredStack, Instruction, Mode, SiteId, StepState, Timeline};
+use model::{Desired, DesiredStack, Instruction, Mode, SiteId, StepState, SyncSetting, Timeline};
 
 /// The view of one site.
 #[must_use]
@@ -19,10 +19,19 @@ pub fn desired(state: &State, site: &SiteId) -> Desired {
             mode: stack.mode,
             system_id: stack.system_id,
             instruction: instruction(stack, site),
+            sync: setting(stack, site),
             chain: stack.chain(),
         })
         .collect();
     Desired { index: state.index(), stacks }
+}
+
+/// The set is its primary's alone: one that was left may still have standbys that make it
+/// acknowledge under the set of its successor.
+fn setting(stack: &Stack, site: &SiteId) -> Option<SyncSetting> {
+    let own = stack.active.as_ref().is_some_and(|active| active.site == *site) || planted!(SetOfSuccessor);
+    let ours = stack.sync.is_ours() && own;
+    ours.then(|| SyncSetting { entry: stack.sync.since, set: stack.sync.wanted().clone() })
 }
 
 fn instruction(stack: &Stack, site: &SiteId) -> Instruction {
@@ -63,6 +72,9 @@ fn run_or_fence(stack: &Stack, epoch: model::Epoch) -> Instruction {
 
 fn follow(stack: &Stack, site: &SiteId) -> Instruction {
     let Some(active) = &stack.active else { return Instruction::Leave };
+    if stack.is_fenced_by_replication() {
+        return Instruction::Detach { epoch: active.epoch };
+    }
     let promoted = stack.promoted();
     match (stack.mode, promoted) {
         // Mode observe touches nothing; before the promotion there is nothing to follow, and

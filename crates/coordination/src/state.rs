@@ -2,9 +2,13 @@
 
 mod site;
 mod stack;
+mod sync;
 
 pub use site::{Lease, Site};
-pub use stack::{ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promotion, Stack, Transition};
+pub use stack::{
+    ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promotion, Reach, Stack, Transition,
+};
+pub use sync::{SETS_MAX, SyncState};
 
 use crate::policy::Policy;
 use crate::timing::grantor_wait;

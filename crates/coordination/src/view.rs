@@ -2,11 +2,11 @@
 //! actors reported, and who reaches whom. Never replicated, lost at a restart, and then assumed
 //! to be the worst (design, section 5, rule 3).
 
-use crate::state::{Stack, State};
+use crate::state::{SITES_MAX, Stack, State};
 use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
-use model::{DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId};
+use alloc::{string::String, vec::Vec};
+use model::{DatabaseRole, Epoch, Horizon, LogIndex, Lsn, Millis, Moment, SiteId, SiteReport, StackId};
 use serde::Serialize;
 
 /// What one witness reached of one site: how long ago, or never.
@@ -62,6 +62,11 @@ pub struct Heard {
     pub gone: Option<Moment>,
     /// Since when every report of a standby says that it does not stream.
     pub not_streaming: Option<Moment>,
+    /// Bytes of WAL that a standby lacks: by its own report, and by the last report of a primary on
+    /// its timeline that came before.
+    pub lacks: u64,
+    /// When a report of a primary last showed a standby as streaming, by its name.
+    pub streamed: BTreeMap<String, Moment>,
 }
 
 /// When this witness saw the state of one stack change.
@@ -125,13 +130,40 @@ impl StackMarks {
     }
 }
 
+/// A standby that no report showed for this long is forgotten: longer than any patience with one.
+const REMEMBERED: Millis = Millis(60_000);
+
 /// True if the report shows a primary that takes writes.
 fn takes_writes(report: &SiteReport) -> bool {
     let database = &report.database;
     database.role == DatabaseRole::Primary && database.write_age.is_some_and(|age| age <= WRITE_AGE_HEALTHY)
 }
 
+/// A primary's report that shows fewer standbys tells nothing of when they went, so what was known
+/// of them stays; a site that is no primary has none.
+fn streamed_at(
+    report: &SiteReport,
+    mut known: BTreeMap<String, Moment>,
+    now: Moment,
+) -> BTreeMap<String, Moment> {
+    if report.database.role != DatabaseRole::Primary {
+        return BTreeMap::new();
+    }
+    for replica in report.database.replicas.iter().filter(|r| r.streaming).take(SITES_MAX) {
+        known.insert(replica.name.clone(), now);
+    }
+    known.retain(|_, at| now.elapsed_longest(*at) < REMEMBERED);
+    known
+}
+
 impl Heard {
+    /// How long no report has shown this standby as streaming; from `leading` on if none ever did.
+    #[must_use]
+    pub fn missed_for(&self, standby: &SiteId, leading: Option<Moment>, now: Moment) -> Millis {
+        let known = [self.streamed.get(standby.as_str()).copied(), leading];
+        known.into_iter().flatten().map(|at| now.elapsed_shortest(at)).min().unwrap_or(Millis::ZERO)
+    }
+
     /// True if the report is not older than `span` and shows a primary that takes writes.
     #[must_use]
     pub fn takes_writes(&self, span: Millis, now: Moment) -> bool {
@@ -273,9 +305,24 @@ impl LocalView {
             healthy: if healthy { now } else { before.as_ref().map_or(now, |b| b.healthy) },
             gone: since(gone, before.as_ref().and_then(|b| b.gone)),
             not_streaming: since(!streams, before.as_ref().and_then(|b| b.not_streaming)),
+            lacks: self.lacks(&report),
+            streamed: streamed_at(&report, before.map(|b| b.streamed).unwrap_or_default(), now),
             report,
         };
         self.reports.insert(key, heard);
+    }
+
+    fn lacks(&self, report: &SiteReport) -> u64 {
+        let database = &report.database;
+        let (Some(upstream), Some(received)) = (&database.upstream, database.received) else { return 0 };
+        let told = database.replayed.map_or(received, |lsn| Lsn(lsn.0.saturating_add(upstream.lag_bytes)));
+        let of_primary = |heard: &&Heard| {
+            let other = &heard.report;
+            let ours = other.stack == report.stack && other.database.timeline == database.timeline;
+            ours && other.database.role == DatabaseRole::Primary
+        };
+        let written = self.reports.values().filter(of_primary).filter_map(|h| h.report.database.received);
+        written.chain([told]).map(|end| end.bytes_since(received)).max().unwrap_or(0)
     }
 
     /// The row of a witness: whom it reached, how long ago.

@@ -63,6 +63,7 @@ async fn look(client: &Client, primaries: &Primaries) -> Result<DatabaseReport, 
         write_age: None,
         upstream,
         replicas: if standby { Vec::new() } else { replicas(client).await? },
+        sync: None,
         problem: None,
     })
 }

@@ -1,7 +1,7 @@
 //! What a site should do, as the replicated state says. A view: it can close, prepare and
 //! hurry; it never opens (design, section 5, rule 2).
 
-use crate::{ChainLink, Epoch, LogIndex, Mode, SiteId, StackId, SystemId, Timeline};
+use crate::{ChainLink, Epoch, LogIndex, Mode, SiteId, StackId, SyncSetting, SystemId, Timeline};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub struct DesiredStack {
     pub system_id: Option<SystemId>,
     /// What this site should do.
     pub instruction: Instruction,
+    /// The synchronous set that this site has as a primary; none if the group never set one.
+    pub sync: Option<SyncSetting>,
     /// The chain of promotions, oldest first: a returning copy is compared with it.
     pub chain: Vec<ChainLink>,
 }

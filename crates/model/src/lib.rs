@@ -20,6 +20,7 @@ mod reason;
 mod report;
 mod status;
 mod step;
+mod sync;
 mod time;
 mod verdict;
 
@@ -41,5 +42,6 @@ pub use status::{
     TransitionView, WitnessView,
 };
 pub use step::{StepKind, StepOutcome, StepState};
+pub use sync::{Replication, StandbyLoss, SyncSeen, SyncSet, SyncSetting};
 pub use time::{Deadline, Horizon, Millis, Moment, WallMillis};
 pub use verdict::Verdict;

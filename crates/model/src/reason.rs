@@ -2,6 +2,7 @@
 //! them into English.
 
 use crate::{Epoch, FenceMethod, Incarnation, LogIndex, Mode, RenewalNumber, SiteId, StackId, StepKind};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Why a transition was begun.
@@ -109,6 +110,15 @@ pub enum Refusal {
     LimitReached,
     /// The site's lease has not expired: it may well be alive.
     StillLeased(SiteId),
+    /// Too few members of a synchronous set that may be in effect have let go and been heard.
+    SetNotHeard,
+    /// That site has a longer log.
+    LongerLog(SiteId),
+    /// The set asks for more standbys than there are, or is not what the operator asked for.
+    ImpossibleSet {
+        /// Standbys that it could have.
+        standbys: usize,
+    },
 }
 
 /// Why a site cannot take a stack over now.
@@ -175,4 +185,12 @@ pub enum Hold {
     Unstopped(SiteId),
     /// The next attempt waits for its pause to end.
     Pausing,
+    /// Too few members of a synchronous set are heard to know what was acknowledged: these are
+    /// missing.
+    SetNotHeard {
+        /// Members that have not let go and been heard.
+        missing: Vec<SiteId>,
+    },
+    /// The longest log of all heard is at a site that cannot be elected now.
+    LongestAway(SiteId),
 }

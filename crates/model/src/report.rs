@@ -1,7 +1,8 @@
 //! What an actor reports of its own site: soft state at the leader.
 
 use crate::{
-    CopyReport, Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SystemId, Timeline, WalPosition,
+    CopyReport, Epoch, Lsn, Millis, SiteId, StackId, StepKind, StepOutcome, SyncSeen, SystemId, Timeline,
+    WalPosition,
 };
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -79,6 +80,8 @@ pub struct DatabaseReport {
     pub upstream: Option<Upstream>,
     /// A primary's standbys.
     pub replicas: Vec<Replica>,
+    /// A primary's synchronous setting, where the group gave it one and it was seen in force.
+    pub sync: Option<SyncSeen>,
     /// What is wrong, in the database's or driver's own words.
     pub problem: Option<String>,
 }
@@ -96,6 +99,7 @@ impl DatabaseReport {
             write_age: None,
             upstream: None,
             replicas: Vec::new(),
+            sync: None,
             problem: None,
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     Cause, Epoch, FenceMethod, Hold, Incarnation, Ineligible, LogIndex, Lsn, Millis, Mode, Refusal,
-    RenewalNumber, SiteId, SiteReport, StackId, StepKind, StepOutcome, StepState, Timeline, Verdict,
-    WalPosition, WallMillis,
+    RenewalNumber, Replication, SiteId, SiteReport, StackId, StepKind, StepOutcome, StepState, SyncSet,
+    Timeline, Verdict, WalPosition, WallMillis,
 };
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -221,6 +221,9 @@ event_kinds! {
     // New kinds come last: their place is their number in snapshots.
     DivergedListed { stack: StackId, site: SiteId, epoch: Epoch, fork: WalPosition, evidence: String },
     Rejoined { stack: StackId, site: SiteId, epoch: Epoch, outcome: StepOutcome, evidence: String },
+    ReplicationSet { stack: StackId, replication: Replication },
+    SetBegun { stack: StackId, set: SyncSet },
+    SetSettled { stack: StackId, set: SyncSet },
 }
 
 impl Serialize for EventKind {

@@ -45,6 +45,11 @@ impl Links {
         }
     }
 
+    /// How long ago a site's witness answered last.
+    pub fn witness_age(&self, site: &SiteId, now: Moment) -> Option<Millis> {
+        age(self.locked().get(site)?.witness, now)
+    }
+
     /// A site's witness answered a probe with what it knows.
     pub fn answered(
         &self,

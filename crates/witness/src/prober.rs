@@ -25,6 +25,33 @@ fn period(config: &Config) -> Millis {
     values.renew_every.max(Millis(values.detect_after.0 / 4)).min(Millis(values.detect_after.0 / 2))
 }
 
+/// While a site's witness answers, its actor and endpoints are asked at every third tick only: they
+/// are wanted when it does not.
+const REST_TICKS: u32 = 2;
+
+/// Whether a tick of a probe may be left out.
+struct Pace {
+    /// None for the witness's own site, which is reached in any case.
+    site: Option<SiteId>,
+    every: Millis,
+    left_out: u32,
+}
+
+impl Pace {
+    fn new(door: &Door, site: &SiteId, every: Millis) -> Self {
+        Self { site: (*site != door.config.site).then(|| site.clone()), every, left_out: 0 }
+    }
+
+    /// True if this tick is left out. A witness that has missed one probe is no reason to rest.
+    fn rests(&mut self, links: &Links, now: Moment) -> bool {
+        let fresh = self.every.plus(Millis(self.every.0 / 4));
+        let reached = |site: &SiteId| links.witness_age(site, now).is_some_and(|age| age <= fresh);
+        let rests = self.left_out < REST_TICKS && self.site.as_ref().is_none_or(reached);
+        self.left_out = if rests { self.left_out + 1 } else { 0 };
+        rests
+    }
+}
+
 /// Probes until the process ends.
 pub async fn run(door: Door) {
     let mut tasks = JoinSet::new();
@@ -33,11 +60,13 @@ pub async fn run(door: Door) {
         tasks.spawn(witnesses(door.clone(), site.clone(), channel.clone(), every));
     }
     for (site, channel) in door.peers.actors() {
-        tasks.spawn(actors(Arc::clone(&door.links), site.clone(), channel.clone(), every));
+        let pace = Pace::new(&door, site, every);
+        tasks.spawn(actors(Arc::clone(&door.links), site.clone(), channel.clone(), pace));
     }
     for site in &door.config.sites {
         for target in &site.endpoints {
-            tasks.spawn(endpoints(Arc::clone(&door.links), site.site.clone(), target.clone(), every));
+            let pace = Pace::new(&door, &site.site, every);
+            tasks.spawn(endpoints(Arc::clone(&door.links), site.site.clone(), target.clone(), pace));
         }
     }
     tasks.spawn(own_row(door.clone(), every));
@@ -90,21 +119,27 @@ fn limit(config: &Config) -> Millis {
 }
 
 /// Asks one actor whether it serves. Any answer will do: somebody is there.
-async fn actors(links: Arc<Links>, site: SiteId, channel: Channel, every: Millis) {
-    let mut ticks = ticks(every);
+async fn actors(links: Arc<Links>, site: SiteId, channel: Channel, mut pace: Pace) {
+    let mut ticks = ticks(pace.every);
     loop {
         ticks.tick().await;
-        if health::is_there(&channel, every.times(2)).await {
+        if pace.rests(&links, clock::now()) {
+            continue;
+        }
+        if health::is_there(&channel, pace.every.times(2)).await {
             links.reached(&site, Part::Actor, clock::now());
         }
     }
 }
 
-async fn endpoints(links: Arc<Links>, site: SiteId, target: String, every: Millis) {
-    let mut ticks = ticks(every);
+async fn endpoints(links: Arc<Links>, site: SiteId, target: String, mut pace: Pace) {
+    let mut ticks = ticks(pace.every);
     loop {
         ticks.tick().await;
-        if endpoint::answers(&target, every.times(2).into()).await {
+        if pace.rests(&links, clock::now()) {
+            continue;
+        }
+        if endpoint::answers(&target, pace.every.times(2).into()).await {
             links.reached(&site, Part::Endpoint, clock::now());
         }
     }
@@ -130,4 +165,28 @@ fn rows(links: &Links, now: Moment) -> Vec<LinkRow> {
         endpoint_age: links::age(link.endpoint, now),
     };
     links.all().into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment { boottime: ms * 1_000_000, raw: ms * 1_000_000 }
+    }
+
+    #[test]
+    fn a_site_whose_witness_is_silent_is_asked_at_every_tick() {
+        let site = SiteId::new("dc2").unwrap();
+        let links = Links::default();
+        let mut pace = Pace { site: Some(site.clone()), every: Millis(700), left_out: 0 };
+        assert!(!pace.rests(&links, at(0)), "nobody answered yet");
+        links.answered(&site, Millis(1), LogIndex(1), 3, at(600));
+        let asked: Vec<bool> = [700, 1_400].map(|now| !pace.rests(&links, at(now))).into();
+        assert_eq!(asked, [false, false], "it answers");
+        links.answered(&site, Millis(1), LogIndex(1), 3, at(2_000));
+        assert!(!pace.rests(&links, at(2_100)), "every third tick all the same");
+        let asked: Vec<bool> = [2_800, 3_500, 4_200].map(|now| !pace.rests(&links, at(now))).into();
+        assert_eq!(asked, [false, true, true], "it is silent since 2.0 s");
+    }
 }

@@ -71,6 +71,7 @@ pub(super) fn view(index: u64, epoch: u64, closed: u64, instruction: Instruction
         mode: Mode::Auto,
         system_id: None,
         instruction,
+        sync: None,
         chain: Vec::new(),
     };
     Desired { index: LogIndex(index), stacks: vec![desired] }

@@ -4,7 +4,9 @@ use super::Applied;
 use crate::Outcome;
 use crate::state::{Stack, State};
 use alloc::{format, string::String};
-use model::{Epoch, EventKind, FenceMethod, LogIndex, Refusal, SiteId, StackId, StepReport, WallMillis};
+use model::{
+    Cause, Epoch, EventKind, FenceMethod, LogIndex, Refusal, SiteId, StackId, StepReport, WallMillis,
+};
 
 /// The site that runs the epoch, if it is still open.
 fn open_site(stack: &Stack) -> Result<SiteId, Refusal> {
@@ -55,6 +57,28 @@ impl State {
         }
         let evidence = format!("the cover lapsed a horizon after entry {begun}");
         self.close(at, id, site, epoch, FenceMethod::Time, evidence)
+    }
+
+    /// Enough members of every set that may be in effect have let go: no commit is acknowledged any
+    /// more. A renewal of after the beginning voids it where the transition was begun for silence.
+    pub(super) fn fence_by_replication(&mut self, at: WallMillis, id: &StackId, epoch: Epoch) -> Applied {
+        let stack = self.stacks.get(id).ok_or_else(|| Refusal::UnknownStack(id.clone()))?;
+        let number = stack.active.as_ref().and_then(|a| self.sites.get(&a.site)).map(|site| site.number);
+        let stack = self.stack_at(id, epoch)?;
+        let site = open_site(stack)?;
+        let transition = stack.transition.as_ref().ok_or(Refusal::NoTransition)?;
+        if let (Cause::Silence { number: known }, Some(last)) = (&transition.cause, number)
+            && last > *known
+            && !planted!(LateRenewalIgnored)
+        {
+            return Err(Refusal::Superseded { last });
+        }
+        let known = stack.sync.is_known_to(|member| stack.let_go(member, epoch).is_some());
+        if !stack.is_fenced_by_replication() || !known {
+            return Err(Refusal::SetNotHeard);
+        }
+        let evidence = String::from("the standbys that every commit needs let go");
+        self.close(at, id, site, epoch, FenceMethod::Replication, evidence)
     }
 
     /// The old site's actor: no process left, the epoch relinquished on disk. It names (stack,

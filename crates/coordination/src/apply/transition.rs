@@ -1,6 +1,6 @@
 //! Transitions: beginning, election, steps, end (design, section 8).
 
-use super::Applied;
+use super::{Applied, sync};
 use crate::Outcome;
 use crate::state::{
     ATTEMPTS_REMEMBERED, Assignment, CoverState, Detachment, Promotion, Stack, State, Transition,
@@ -116,9 +116,9 @@ impl State {
         }
         may_act(stack.mode, &transition.cause)?;
         let same_site = stack.active.as_ref().is_some_and(|a| a.site == *site);
-        let detached = transition.detached.get(site).is_some_and(|d| d.epoch == epoch);
-        if !same_site && !detached {
-            return Err(Refusal::NotDetached(site.clone()));
+        if !same_site {
+            stack.let_go(site, epoch).ok_or_else(|| Refusal::NotDetached(site.clone()))?;
+            stack.knows_all(site)?;
         }
         self.assign(at, id, site, same_site)
     }
@@ -151,6 +151,9 @@ impl State {
     fn assign(&mut self, at: WallMillis, id: &StackId, site: &SiteId, same_site: bool) -> Applied {
         let index = self.index;
         let stack = self.stack_mut(id)?;
+        if !same_site {
+            sync::elect_set(stack, site, stack.epoch(), index)?;
+        }
         let epoch = if planted!(EpochNotRaised) { stack.epoch() } else { stack.epoch().next() };
         stack.active = Some(Assignment { site: site.clone(), epoch, index, at });
         stack.cover = match (same_site, stack.mode.holds_cover()) {
@@ -212,11 +215,11 @@ impl State {
         if !stack.carries(&report.site) {
             return Err(Refusal::NotAtSite(report.stack.clone(), report.site.clone()));
         }
-        let closed = stack.is_closed();
+        let (closed, early) = (stack.is_closed(), stack.is_fenced_by_replication());
         let position = report.position.ok_or(Refusal::StepNotDue(StepKind::Detach))?;
         let transition = stack.transition.as_mut().ok_or(Refusal::NoTransition)?;
         // In asynchronous mode standbys let go only once the fence is proven.
-        if !closed && !planted!(ElectUnfenced) {
+        if !closed && !early && !planted!(ElectUnfenced) {
             return Err(Refusal::StepNotDue(StepKind::Detach));
         }
         let detachment = Detachment { epoch: report.epoch, position };

@@ -1,11 +1,14 @@
 //! What the leader proposes for one stack: at most one command at a time.
 
+use super::sync;
 use crate::candidates::{self, Candidate};
-use crate::state::{Stack, State, Transition};
-use crate::view::LocalView;
+use crate::state::{Assignment, Stack, State, Transition};
+use crate::view::{Heard, LocalView};
 use crate::{Command, Policy};
-use alloc::vec::Vec;
-use model::{Cause, FenceMethod, Hold, Millis, Mode, Moment, SiteId, StackId, StepState, Verdict};
+use alloc::{collections::BTreeSet, vec::Vec};
+use model::{
+    Cause, FenceMethod, Hold, Millis, Mode, Moment, Refusal, SiteId, StackId, StepState, Upstream, Verdict,
+};
 
 /// A data directory must be reported gone for this long before it counts as lost.
 const GONE_FOR: Millis = Millis(1_000);
@@ -36,7 +39,11 @@ pub(super) fn decide_stack(
     match one {
         Some(command) => alloc::vec![command],
         None if stack.is_closed() => Vec::new(),
-        None => streaming(state, view, policy, id, stack, now),
+        None => {
+            let mut commands = streaming(state, view, policy, id, stack, now);
+            commands.extend(sync::change_set(view, id, stack, policy.timing.suspect_after(), now));
+            commands
+        }
     }
 }
 
@@ -80,7 +87,10 @@ fn begin_cause(
     }
     let site = state.sites().get(&active.site)?;
     match site.verdict {
-        Verdict::Suspect => return Some(Cause::Silence { number: site.number }),
+        Verdict::Suspect => {
+            let alive = stack.sync.is_synchronous() && is_heard_by_standby(view, policy, id, active, now);
+            return (!alive).then_some(Cause::Silence { number: site.number });
+        }
         Verdict::Lost => return (stack.mode != Mode::Auto).then_some(Cause::Expired),
         Verdict::Up => {}
     }
@@ -93,6 +103,27 @@ fn begin_cause(
     let takeover = judged.iter().any(Candidate::is_eligible);
     let free = anti_flap(view, policy, id, stack, &cause, now).is_none();
     (takeover && free).then_some(cause)
+}
+
+/// WAL or keepalives from the primary within `detect.after` are a veto against a fence that acts
+/// before the lease has ended.
+fn is_heard_by_standby(
+    view: &LocalView,
+    policy: &Policy,
+    id: &StackId,
+    active: &Assignment,
+    now: Moment,
+) -> bool {
+    let detect = policy.timing.values().detect_after;
+    let hears = |site: &SiteId| {
+        view.heard(site, id).is_some_and(|heard| {
+            let up = heard.report.database.upstream.as_ref();
+            let follows = |up: &&Upstream| up.streaming && up.site.as_ref().is_none_or(|s| *s == active.site);
+            let since = now.elapsed_longest(heard.at);
+            up.filter(follows).is_some_and(|up| up.message_age.plus(since) <= detect)
+        })
+    };
+    !planted!(VetoIgnored) && view.witnesses().iter().any(hears)
 }
 
 /// The site answers, but its database does not: only a report that says so counts.
@@ -126,11 +157,22 @@ fn fence(
         (Cause::Silence { number }, None) => {
             let last = state.sites().get(&active.site)?.number;
             let back = last > *number && state.is_registered(&active.site);
-            back.then(|| Command::Elect { stack: id.clone(), epoch, site: active.site.clone() })
+            if !back {
+                return by_replication(id, stack);
+            }
+            Some(Command::Elect { stack: id.clone(), epoch, site: active.site.clone() })
         }
         (_, None) => Some(Command::FenceBegin { stack: id.clone(), epoch }),
-        (_, Some(begun)) => by_time(state, view, id, stack, begun, now),
+        (_, Some(begun)) => by_replication(id, stack).or_else(|| by_time(state, view, id, stack, begun, now)),
     }
+}
+
+/// Every commit needs a standby that has let go.
+fn by_replication(id: &StackId, stack: &Stack) -> Option<Command> {
+    let epoch = stack.epoch();
+    let known = stack.sync.is_known_to(|member| stack.let_go(member, epoch).is_some());
+    let proven = stack.is_fenced_by_replication() && known;
+    proven.then(|| Command::FenceByReplication { stack: id.clone(), epoch })
 }
 
 fn by_time(
@@ -207,12 +249,31 @@ fn hold_election(
         return Some(Hold::NoCandidate);
     }
     let best = candidates::best(judged);
+    let unknown =
+        best.filter(|best| Some(&best.site) != ran_last).and_then(|best| set_hold(stack, &best.site));
+    if unknown.is_some() {
+        return unknown;
+    }
     let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
     let silent = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
     // A wish waits, too: nobody knows yet whether another standby has the longer log.
     let waits = (silent && closed_for < policy.elect_wait)
         || (judged.iter().any(missed) && view.since_detached(id, now) < policy.elect_wait);
     waits.then_some(Hold::WaitingForStandbys)
+}
+
+/// In synchronous mode nobody is elected who may lack a commit.
+fn set_hold(stack: &Stack, best: &SiteId) -> Option<Hold> {
+    let epoch = stack.epoch();
+    match stack.knows_all(best) {
+        Err(Refusal::LongerLog(site)) => Some(Hold::LongestAway(site)),
+        Err(_) => {
+            let members = stack.sync.sets.iter().flat_map(|set| &set.members);
+            let missing: BTreeSet<&SiteId> = members.filter(|m| stack.let_go(m, epoch).is_none()).collect();
+            Some(Hold::SetNotHeard { missing: missing.into_iter().cloned().collect() })
+        }
+        Ok(()) => None,
+    }
 }
 
 fn pause_before(attempts: u32) -> Millis {
@@ -280,7 +341,7 @@ fn finish(
 ) -> Option<Command> {
     let epoch = stack.epoch();
     if let Some(begun) = stack.fence_begun {
-        return by_time(state, view, id, stack, begun, now);
+        return by_replication(id, stack).or_else(|| by_time(state, view, id, stack, begun, now));
     }
     if transition.promote == StepState::Done && transition.verify == StepState::Done {
         return Some(Command::Complete { stack: id.clone(), epoch });
@@ -324,7 +385,7 @@ fn streaming(
         if !recent {
             return None;
         }
-        let behind = is_behind(policy, heard, primary, now);
+        let behind = is_behind(policy, heard);
         let streams = if !behind && streams_now(policy, stack, active, heard, primary, site) {
             Some(stack.timeline)
         } else {
@@ -353,35 +414,19 @@ fn streaming(
     stack.sites.iter().filter(|site| **site != active.site).filter_map(change).collect()
 }
 
-/// True if it lacks more than `max_lag` by its own report, or if that is old: it has heard nothing since
-/// `detect.after` before the last write that the primary acknowledged. Both sides show a line that was
-/// cut as `streaming`, without a lag, for as long as PostgreSQL waits for it (a minute).
-fn is_behind(
-    policy: &Policy,
-    heard: &crate::view::Heard,
-    primary: Option<&crate::view::Heard>,
-    now: Moment,
-) -> bool {
-    if planted!(LagIgnored) {
-        return false;
-    }
-    let database = &heard.report.database;
-    let Some(upstream) = &database.upstream else { return false };
-    let told = database.replayed.map_or(0, |lsn| lsn.0.saturating_add(upstream.lag_bytes));
-    let lacks = told.saturating_sub(database.received.map_or(told, |lsn| lsn.0));
-    let wrote = primary.and_then(|p| Some(p.report.database.write_age?.plus(now.elapsed_longest(p.at))));
-    let silence = upstream.message_age.plus(now.elapsed_shortest(heard.at));
-    let deaf = wrote.is_some_and(|wrote| silence > wrote.plus(policy.timing.values().detect_after));
-    deaf || lacks > policy.max_lag_bytes
+/// True if it lacks more than `max_lag`: both sides show a line that was cut as `streaming` for as
+/// long as PostgreSQL waits for it (a minute).
+fn is_behind(policy: &Policy, heard: &Heard) -> bool {
+    heard.lacks > policy.max_lag_bytes && !planted!(LagIgnored)
 }
 
 /// Streaming means status `streaming` on both sides and the right received timeline.
 fn streams_now(
     policy: &Policy,
     stack: &Stack,
-    active: &crate::state::Assignment,
-    heard: &crate::view::Heard,
-    primary: Option<&crate::view::Heard>,
+    active: &Assignment,
+    heard: &Heard,
+    primary: Option<&Heard>,
     site: &SiteId,
 ) -> bool {
     let database = &heard.report.database;

@@ -2,7 +2,7 @@
 
 use super::reason::{cause_text, refusal_text};
 use alloc::{format, string::String, vec::Vec};
-use model::{EventKind, SiteId};
+use model::{EventKind, Replication, SiteId, StandbyLoss};
 
 fn names(sites: &[SiteId]) -> String {
     sites.iter().map(SiteId::as_str).collect::<Vec<_>>().join(", ")
@@ -80,6 +80,18 @@ pub fn event_text(event: &EventKind) -> String {
         EventKind::Rejoined { stack, site, evidence, .. } => {
             format!("{stack}: {site} can't be brought back: {evidence}")
         }
+        EventKind::ReplicationSet { stack, replication: Replication::Async } => {
+            format!("{stack}: a commit waits for no standby")
+        }
+        EventKind::ReplicationSet { stack, replication: Replication::Sync { k, loss } } => {
+            let loss = match loss {
+                StandbyLoss::Strict => "without them it waits",
+                StandbyLoss::Available => "without them writes go on, and that is said",
+            };
+            format!("{stack}: a commit waits for {k} standbys; {loss}")
+        }
+        EventKind::SetBegun { stack, set } => format!("{stack}: commits are to wait for {set}"),
+        EventKind::SetSettled { stack, set } => format!("{stack}: commits wait for {set}"),
         EventKind::Refused { refusal } => format!("refused: {}", refusal_text(refusal)),
     }
 }

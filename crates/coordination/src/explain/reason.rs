@@ -1,7 +1,7 @@
 //! Reasons as sentences, each with its remedy where there is one.
 
-use alloc::{format, string::String};
-use model::{Cause, Hold, Ineligible, Refusal};
+use alloc::{format, string::String, vec::Vec};
+use model::{Cause, Hold, Ineligible, Refusal, SiteId};
 
 /// Why a transition was begun.
 #[must_use]
@@ -75,6 +75,13 @@ pub fn refusal_text(refusal: &Refusal) -> String {
             )
         }
         Refusal::LimitReached => "the group's limit is reached".into(),
+        Refusal::SetNotHeard => {
+            "too few members of a synchronous set have let go: an acknowledged commit could be lost".into()
+        }
+        Refusal::LongerLog(site) => format!("site {site} has a longer log"),
+        Refusal::ImpossibleSet { standbys } => {
+            format!("the stack has {standbys} standbys; ask for 1 to that many")
+        }
     }
 }
 
@@ -122,5 +129,15 @@ pub fn hold_text(hold: &Hold) -> String {
         }
         Hold::Unstopped(site) => format!("site {site} says that its stop failed: fence it by hand"),
         Hold::Pausing => "pausing before the next attempt".into(),
+        Hold::SetNotHeard { missing } => {
+            let missing: Vec<&str> = missing.iter().map(SiteId::as_str).collect();
+            format!(
+                "an acknowledged commit may be at a site that was not heard: waiting for {}",
+                missing.join(", ")
+            )
+        }
+        Hold::LongestAway(site) => {
+            format!("the longest log is at site {site}, which cannot take over now (`tripoint explain`)")
+        }
     }
 }

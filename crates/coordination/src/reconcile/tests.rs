@@ -21,6 +21,7 @@ fn desired(epoch: u64, closed: u64, instruction: Instruction) -> DesiredStack {
         mode: Mode::Auto,
         system_id: None,
         instruction,
+        sync: None,
         chain: Vec::new(),
     }
 }

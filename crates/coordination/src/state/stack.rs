@@ -1,9 +1,10 @@
 //! One stack in the replicated state.
 
+use super::SyncState;
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 use model::{
-    Cause, ChainLink, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, SiteId,
-    StackId, StepKind, StepState, SystemId, Timeline, WalPosition, WallMillis,
+    Cause, ChainLink, CoverEntry, CoverKind, Epoch, FenceMethod, FenceProof, LogIndex, Lsn, Mode, Refusal,
+    SiteId, StackId, StepKind, StepState, SyncSet, SystemId, Timeline, WalPosition, WallMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -152,8 +153,19 @@ pub struct Stack {
     pub completed: Option<LogIndex>,
     /// In a mode that does not act: the cause last recorded for the current epoch.
     pub would: Option<(Epoch, Cause)>,
+    /// Synchronous replication.
+    pub sync: SyncState,
     /// The transition under way.
     pub transition: Option<Transition>,
+}
+
+/// How far a log reaches, in the order of the state's chain of promotions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reach {
+    /// Place of its timeline in the chain; the later promotion is the longer log.
+    pub place: usize,
+    /// The end of its WAL on that timeline.
+    pub lsn: Lsn,
 }
 
 impl Stack {
@@ -177,6 +189,7 @@ impl Stack {
             automatic: Vec::new(),
             completed: None,
             would: None,
+            sync: SyncState::default(),
             transition: None,
         }
     }
@@ -242,6 +255,63 @@ impl Stack {
     #[must_use]
     pub fn promoted(&self) -> Option<&Promotion> {
         self.promotions.last().filter(|p| p.epoch == self.epoch())
+    }
+
+    /// The end of the WAL of a standby that let go of the primary of `epoch`, by a committed entry.
+    #[must_use]
+    pub fn let_go(&self, site: &SiteId, epoch: Epoch) -> Option<WalPosition> {
+        let detachment = self.transition.as_ref().and_then(|t| t.detached.get(site));
+        detachment.filter(|d| d.epoch == epoch).map(|d| d.position)
+    }
+
+    /// How far a log that ends there reaches; none on a timeline outside the chain.
+    #[must_use]
+    pub fn reach(&self, end: WalPosition) -> Option<Reach> {
+        let place = self.promotions.iter().rposition(|p| p.timeline == end.timeline);
+        let place = if planted!(LsnsAcrossTimelines) { Some(0) } else { place };
+        place.map(|place| Reach { place, lsn: end.lsn })
+    }
+
+    /// In synchronous mode the next primary has to know every commit that was acknowledged: enough
+    /// members of each set that may be in effect let go and were heard, and none of all heard has
+    /// more. The site that runs the epoch knows its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::SetNotHeard`], [`Refusal::LongerLog`].
+    pub fn knows_all(&self, site: &SiteId) -> Result<(), Refusal> {
+        if self.sync.sets.iter().all(SyncSet::is_empty) {
+            return Ok(());
+        }
+        let epoch = self.epoch();
+        let known = self.sync.is_known_to(|member| self.let_go(member, epoch).is_some());
+        if !known && !planted!(ElectBeforeSetHeard) {
+            return Err(Refusal::SetNotHeard);
+        }
+        let own = self.let_go(site, epoch).and_then(|end| self.reach(end));
+        // A timeline outside the chain is a promotion that nobody heard of: what is on it, or was
+        // there before, is unknown.
+        let longer = |other: &&SiteId| {
+            let end = self.let_go(other, epoch);
+            *other != site && end.is_some_and(|end| self.reach(end).is_none_or(|reach| Some(reach) > own))
+        };
+        let longer = self.sites.iter().find(longer);
+        match longer.filter(|_| !planted!(ShorterLogElected)) {
+            Some(longer) => Err(Refusal::LongerLog(longer.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// True if standbys that let go prove the fence, so that they do so from the beginning of a
+    /// transition on: no commit can be acknowledged without them.
+    #[must_use]
+    pub fn is_fenced_by_replication(&self) -> bool {
+        let epoch = self.epoch();
+        let leaving = |t: &Transition| {
+            let left = t.elected != Some(epoch) || self.fence_begun.is_some();
+            left && t.cause != Cause::Operator
+        };
+        self.sync.is_synchronous() && !self.is_closed() && self.transition.as_ref().is_some_and(leaving)
     }
 
     pub(crate) fn close(&mut self, method: FenceMethod, index: LogIndex, evidence: alloc::string::String) {

@@ -96,6 +96,58 @@ fn the_longest_log_is_not_waited_for_for_ever() {
     assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(2));
 }
 
+/// dc3 is elected for its log, and its lease expires before it promotes; dc2 and dc3 let go again.
+fn elected_and_lost_before_its_promotion() -> World {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    world.lose(&site(1));
+    world.until("an election", |w| w.state.active(&chat()).expect("adopted") == (&site(3), Epoch(2)));
+    world.lose(&site(3));
+    world.lose(&site(2));
+    world.until("the fence", |w| w.stack().is_closed());
+    for (n, lsn) in [(2, 1_000), (3, 2_000)] {
+        world.register(&site(n), 20 + n as u64);
+        let end = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(lsn) });
+        let heard = world.report_step(&site(n), StepKind::Detach, Epoch(2), StepOutcome::Done, end);
+        assert_eq!(heard, Outcome::Applied);
+    }
+    world
+}
+
+/// Seed 111484: dc3's last report was older than its committed word that it had let go.
+#[test]
+fn who_was_elected_last_has_let_go_by_its_committed_word_whatever_its_report_says() {
+    let mut world = elected_and_lost_before_its_promotion();
+    world.run(Millis(100));
+    for n in [2, 3] {
+        world.renew(&site(n));
+        let mut report = world.report(&site(n));
+        report.gate.as_mut().expect("a gate").closed = Epoch(1);
+        world.view.report(report, world.now);
+    }
+    let chosen = world.decided_election();
+    assert!(chosen.is_none_or(|to| to == site(3)), "the longer log");
+    world.run(Millis(3_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted").0, &site(3));
+}
+
+/// It was elected and never opened: what it has is what it let go with.
+#[test]
+fn who_was_elected_last_and_never_promoted_is_not_beyond_all() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.until("an election", |w| w.state.active(&chat()).expect("adopted") == (&site(2), Epoch(2)));
+    world.lose(&site(2));
+    world.lose(&site(3));
+    world.until("the fence", |w| w.stack().is_closed());
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    for n in [2, 3] {
+        world.register(&site(n), 20 + n as u64);
+    }
+    world.run(Millis(3_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(3), Epoch(3)));
+}
+
 #[test]
 fn a_blip_shorter_than_detection_changes_nothing() {
     let mut world = World::automatic();

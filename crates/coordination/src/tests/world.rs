@@ -7,7 +7,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
 use model::{
     Containment, DatabaseReport, DatabaseRole, Epoch, GateReport, Grant, Incarnation, Instruction, LogIndex,
     Lsn, Millis, Mode, Moment, RenewRequest, RenewalNumber, Replica, SiteId, SiteReport, StackId, StepKind,
-    StepOutcome, StepReport, SystemId, TimedAck, Timeline, Upstream, WalPosition, WallMillis,
+    StepOutcome, StepReport, SyncSeen, SystemId, TimedAck, Timeline, Upstream, WalPosition, WallMillis,
 };
 
 pub fn site(n: usize) -> SiteId {
@@ -28,8 +28,6 @@ pub struct Hand {
     pub unstopped: Vec<StackId>,
     pub acknowledges_timed: bool,
     pub lsn: Lsn,
-    /// Since when its database has heard nothing of the primary.
-    pub deaf: Option<Moment>,
 }
 
 pub struct World {
@@ -105,7 +103,6 @@ impl World {
                 unstopped: vec![],
                 acknowledges_timed: true,
                 lsn: before,
-                deaf: None,
             },
         );
     }
@@ -191,7 +188,7 @@ impl World {
                     site: active,
                     streaming: true,
                     timeline: stack.timeline,
-                    message_age: self.hands[id].deaf.map_or(Millis(10), |at| self.now.elapsed_longest(at)),
+                    message_age: Millis(10),
                     lag_bytes: 0,
                 }),
                 replicas: replicas
@@ -202,6 +199,7 @@ impl World {
                         replayed: Some(h.lsn),
                     })
                     .collect(),
+                sync: self.sync_seen(id),
                 problem: None,
             },
             gate: Some(GateReport {
@@ -218,6 +216,13 @@ impl World {
                 copy: None,
             }),
         }
+    }
+
+    /// A primary's actor that has applied the setting of its view.
+    fn sync_seen(&self, id: &SiteId) -> Option<SyncSeen> {
+        let view = desired(&self.state, id);
+        let setting = view.of(&chat())?.sync.as_ref()?;
+        self.stack().is_open_at(id).then_some(SyncSeen { entry: setting.entry, lsn: self.hands[id].lsn })
     }
 
     /// What every living actor does about its instruction.
@@ -330,6 +335,14 @@ impl World {
         for command in decide(&self.state, &self.view, self.now) {
             self.commit(command);
         }
+    }
+
+    /// The site that the leader would elect now.
+    pub fn decided_election(&self) -> Option<SiteId> {
+        decide(&self.state, &self.view, self.now).into_iter().find_map(|command| match command {
+            Command::Elect { site, .. } => Some(site),
+            _ => None,
+        })
     }
 
     pub fn lose(&mut self, id: &SiteId) {

@@ -1,6 +1,6 @@
 //! Views: what a site should do.
 
-use super::{ConvertError, known, list, messages, once, required, site, stack, unknown};
+use super::{ConvertError, known, list, messages, once, optional, required, site, stack, unknown};
 use crate::v1;
 use model::{Desired, DesiredStack, Epoch, Instruction, LogIndex, Mode, SystemId, Timeline};
 use v1::InstructionKind as Kind;
@@ -97,6 +97,7 @@ impl From<DesiredStack> for v1::DesiredStack {
             mode: v1::Mode::from(desired.mode).into(),
             system_id: desired.system_id.map(|id| id.0),
             instruction: Some(desired.instruction.into()),
+            sync: desired.sync.map(v1::SyncSetting::from),
             chain: messages(desired.chain),
         }
     }
@@ -113,6 +114,7 @@ impl TryFrom<v1::DesiredStack> for DesiredStack {
             mode: mode(message.mode)?,
             system_id: message.system_id.map(SystemId),
             instruction: required("instruction", message.instruction)?,
+            sync: optional("sync", message.sync)?,
             chain: list("chain", message.chain)?,
         })
     }

@@ -7,6 +7,7 @@ mod copy;
 mod desired;
 mod grant;
 mod report;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use super::{ConvertError, known, list, messages, millis, optional, required, sit
 use crate::v1;
 use model::{
     Containment, DatabaseReport, DatabaseRole, Epoch, GateReport, Lsn, Millis, Replica, SiteReport, StepKind,
-    StepOutcome, StepReport, SystemId, Timeline, Upstream, WalPosition,
+    StepOutcome, StepReport, SyncSeen, SystemId, Timeline, Upstream, WalPosition,
 };
 
 impl From<DatabaseRole> for v1::Role {
@@ -88,6 +88,7 @@ impl From<DatabaseReport> for v1::DatabaseReport {
             write_age_ms: report.write_age.map(|age| age.0),
             upstream: report.upstream.map(v1::Upstream::from),
             replicas: messages(report.replicas),
+            sync: report.sync.map(v1::SyncSeen::from),
             problem: report.problem,
         }
     }
@@ -105,6 +106,7 @@ impl TryFrom<v1::DatabaseReport> for DatabaseReport {
             write_age: millis(message.write_age_ms),
             upstream: optional("upstream", message.upstream)?,
             replicas: list("replicas", message.replicas)?,
+            sync: message.sync.map(SyncSeen::from),
             problem: message.problem,
         })
     }

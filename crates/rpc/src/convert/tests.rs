@@ -6,8 +6,8 @@ use model::{
     ChainLink, Containment, CopyMark, CopyReport, CopyState, CopyTask, CopyWork, Cover, CoverEntry,
     CoverKind, DatabaseReport, DatabaseRole, Desired, DesiredStack, Diverged, Epoch, GateReport, Grant,
     GrantTerms, Incarnation, Instruction, LogIndex, Lsn, Mode, RegistrationAnswer, RenewRequest,
-    RenewalNumber, Replica, SiteEpochs, SiteReport, StepKind, StepOutcome, StepReport, SystemId, TimedAck,
-    Timeline, Upstream, WalPosition,
+    RenewalNumber, Replica, SiteEpochs, SiteReport, StepKind, StepOutcome, StepReport, SyncSeen, SyncSet,
+    SyncSetting, SystemId, TimedAck, Timeline, Upstream, WalPosition,
 };
 use proptest::{collection::vec, option, prelude::*};
 use prost::Message;
@@ -141,10 +141,16 @@ fn a_database() -> impl Strategy<Value = DatabaseReport> {
                 write_age,
                 upstream,
                 replicas,
+                sync: received.map(|lsn| SyncSeen { entry: LogIndex(7), lsn }),
                 problem,
             }
         },
     )
+}
+
+fn a_setting() -> SyncSetting {
+    let members = ["dc2", "dc3"].map(|m| SiteId::new(m).expect("a name"));
+    SyncSetting { entry: LogIndex(9), set: SyncSet { k: 1, members: members.into_iter().collect() } }
 }
 
 fn a_link() -> ChainLink {
@@ -258,6 +264,7 @@ fn a_view() -> impl Strategy<Value = Desired> {
             mode,
             system_id,
             instruction,
+            sync: Some(a_setting()),
             chain: vec![a_link()],
         },
     );

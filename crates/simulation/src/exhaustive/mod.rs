@@ -34,6 +34,7 @@ mod hunts;
 mod judge;
 pub mod links;
 mod rules;
+pub mod sets;
 mod site;
 mod transition;
 mod witness;

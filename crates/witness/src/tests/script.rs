@@ -189,6 +189,7 @@ impl Script {
             write_age: primary.then_some(Millis(10)),
             upstream,
             replicas: if primary { super::lab::SITES.map(replica).to_vec() } else { vec![] },
+            sync: None,
             problem: None,
         };
         let gate = GateReport {

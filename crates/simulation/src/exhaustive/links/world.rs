@@ -239,6 +239,7 @@ impl Links {
                     lag_bytes: 0,
                 }),
                 replicas: replicas.map(replica).collect(),
+                sync: None,
                 problem: None,
             },
             gate: Some(GateReport {

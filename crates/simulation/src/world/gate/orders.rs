@@ -99,7 +99,9 @@ impl World {
     fn begin_order(&mut self, gate: &mut Gate, kind: OrderKind) -> Result<Work, StepOutcome> {
         let order = match &kind {
             OrderKind::Detach { epoch } => permit::Order::Detach(*epoch),
-            OrderKind::Follow { epoch, .. } | OrderKind::Rejoin { epoch, .. } => permit::Order::Follow(*epoch),
+            OrderKind::Follow { epoch, .. } | OrderKind::Rejoin { epoch, .. } => {
+                permit::Order::Follow(*epoch)
+            }
             OrderKind::Relinquish { epoch } => permit::Order::Relinquish(*epoch),
             OrderKind::Promote { epoch, .. } => permit::Order::Promote(*epoch),
         };
