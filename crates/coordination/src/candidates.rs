@@ -62,9 +62,12 @@ pub fn judge(state: &State, view: &LocalView, id: &StackId, now: Moment) -> Vec<
     };
     let judged = stack.sites.iter().map(|site| judge_one(state, view, policy, id, stack, site, now));
     let mut judged: Vec<Candidate> = judged.collect();
-    let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER;
-    if stack.is_closed() && waited && !judged.iter().any(Candidate::is_eligible) {
-        for candidate in &mut judged {
+    let waited = view.since_closed(id, now) >= FAILED_AGAIN_AFTER && !planted!(FailedNeverAgain);
+    if stack.is_closed() && waited {
+        let nobody_else = !judged.iter().any(Candidate::is_eligible);
+        // Where only a human may give up what it has, the site that has it is tried again.
+        let sole = stack.active.as_ref().map(|a| &a.site).filter(|_| stack.needs_consent());
+        for candidate in judged.iter_mut().filter(|c| nobody_else || sole == Some(&c.site)) {
             candidate.against.retain(|reason| *reason != Ineligible::PromoteFailed);
         }
     }
@@ -88,7 +91,9 @@ fn judge_one(
     if stack.transition.as_ref().is_some_and(|t| t.failed.contains(site)) {
         against.push(Ineligible::PromoteFailed);
     }
-    against.extend(heard.map_or(Some(Ineligible::NoReport), |h| unfit(stack, h)));
+    // A committed detachment is a report: a new leader has it before it has heard anybody.
+    let told = stack.let_go(site, stack.epoch()).is_some();
+    against.extend(heard.map_or((!told).then_some(Ineligible::NoReport), |h| unfit(stack, h)));
     let ran_last = stack.active.as_ref().is_some_and(|a| a.site == *site);
     let reach = if ran_last && stack.is_closed() && !planted!(OldSiteNeverCandidate) {
         let end = stack.let_go(site, stack.epoch());
@@ -137,7 +142,10 @@ fn reach_of_last(stack: &Stack, end: Option<WalPosition>) -> Reach {
 
 /// The site that ran the closed epoch may run the next one once nothing of it is left there.
 fn old_active_unfit(stack: &Stack, heard: Option<&Heard>) -> Option<Ineligible> {
-    let gate = heard?.report.gate.as_ref()?;
+    // Nobody waits for one that was never heard: a site that is lost, and a leader that is new.
+    let Some(gate) = heard.and_then(|heard| heard.report.gate.as_ref()) else {
+        return Some(Ineligible::NotDetached);
+    };
     let closed = gate.closed >= stack.closed && gate.open.is_none();
     let let_go = closed && (!gate.running || gate.standby);
     (!let_go).then_some(Ineligible::NotDetached)

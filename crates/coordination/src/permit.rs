@@ -140,7 +140,8 @@ impl Input<'_> {
     pub fn highest(&self) -> Epoch {
         let record = self.record.map_or(Epoch::NONE, |r| r.highest);
         // A cover may be here before the word on the epochs that it belongs to.
-        let covered = self.cover.map_or(Epoch::NONE, |cover| cover.entry.epoch);
+        let cover = self.cover.filter(|_| !planted!(CoverEpochUnseen));
+        let covered = cover.map_or(Epoch::NONE, |cover| cover.entry.epoch);
         let told = self.told.map_or(Epoch::NONE, |(told, _)| told.highest.max(told.closed));
         record.max(covered).max(told)
     }

@@ -5,4 +5,6 @@ mod heard;
 mod lease;
 mod plan;
 mod random;
+mod streaming;
+mod sync;
 mod world;

@@ -2,11 +2,11 @@
 //! actors reported, and who reaches whom. Never replicated, lost at a restart, and then assumed
 //! to be the worst (design, section 5, rule 3).
 
-use crate::state::{SITES_MAX, Stack, State};
+use crate::state::{SITES_MAX, Stack, State, Transition};
 use crate::{Command, Entry, Outcome};
 use alloc::collections::BTreeMap;
 use alloc::{string::String, vec::Vec};
-use model::{DatabaseRole, Epoch, Horizon, LogIndex, Lsn, Millis, Moment, SiteId, SiteReport, StackId};
+use model::{DatabaseRole, Epoch, Horizon, LogIndex, Millis, Moment, SiteId, SiteReport, StackId};
 use serde::Serialize;
 
 /// What one witness reached of one site: how long ago, or never.
@@ -62,9 +62,6 @@ pub struct Heard {
     pub gone: Option<Moment>,
     /// Since when every report of a standby says that it does not stream.
     pub not_streaming: Option<Moment>,
-    /// Bytes of WAL that a standby lacks: by its own report, and by the last report of a primary on
-    /// its timeline that came before.
-    pub lacks: u64,
     /// When a report of a primary last showed a standby as streaming, by its name.
     pub streamed: BTreeMap<String, Moment>,
 }
@@ -99,9 +96,12 @@ struct StackMarks {
     automatic: BTreeMap<LogIndex, Moment>,
 }
 
-/// Standbys that were heard in the transition under way.
+/// Standbys that let go of the present epoch: a later attempt of a transition begins at none.
 fn detachments(stack: &Stack) -> usize {
-    stack.transition.as_ref().map_or(0, |transition| transition.detached.len())
+    let ours = |transition: &Transition| {
+        transition.detached.values().filter(|detached| detached.epoch == stack.epoch()).count()
+    };
+    stack.transition.as_ref().map_or(0, ours)
 }
 
 impl StackMarks {
@@ -305,24 +305,10 @@ impl LocalView {
             healthy: if healthy { now } else { before.as_ref().map_or(now, |b| b.healthy) },
             gone: since(gone, before.as_ref().and_then(|b| b.gone)),
             not_streaming: since(!streams, before.as_ref().and_then(|b| b.not_streaming)),
-            lacks: self.lacks(&report),
             streamed: streamed_at(&report, before.map(|b| b.streamed).unwrap_or_default(), now),
             report,
         };
         self.reports.insert(key, heard);
-    }
-
-    fn lacks(&self, report: &SiteReport) -> u64 {
-        let database = &report.database;
-        let (Some(upstream), Some(received)) = (&database.upstream, database.received) else { return 0 };
-        let told = database.replayed.map_or(received, |lsn| Lsn(lsn.0.saturating_add(upstream.lag_bytes)));
-        let of_primary = |heard: &&Heard| {
-            let other = &heard.report;
-            let ours = other.stack == report.stack && other.database.timeline == database.timeline;
-            ours && other.database.role == DatabaseRole::Primary
-        };
-        let written = self.reports.values().filter(of_primary).filter_map(|h| h.report.database.received);
-        written.chain([told]).map(|end| end.bytes_since(received)).max().unwrap_or(0)
     }
 
     /// The row of a witness: whom it reached, how long ago.

@@ -1,6 +1,7 @@
 //! A host's two clocks, each with its own rate, which may change.
 
 use crate::history::Time;
+use coordination::planted::{Bug, is_on};
 use model::{Deadline, Horizon, Millis, Moment};
 
 /// Spans stay below 100 days: their product with this fits.
@@ -17,13 +18,16 @@ pub struct Clock {
     stands: bool,
     /// Only the raw one stands: a suspend.
     suspended: bool,
+    /// Planted (`OneClock`): what is read as boottime goes, and stands, as the raw one does.
+    one: bool,
 }
 
 impl Clock {
     /// Clocks that have run for a while.
     #[must_use]
-    pub const fn new(start: Moment, boottime_ppm: i64, raw_ppm: i64) -> Self {
-        Self { since: 0, at_since: start, boottime_ppm, raw_ppm, stands: false, suspended: false }
+    pub fn new(start: Moment, boottime_ppm: i64, raw_ppm: i64) -> Self {
+        let one = is_on(Bug::OneClock);
+        Self { since: 0, at_since: start, boottime_ppm, raw_ppm, stands: false, suspended: false, one }
     }
 
     /// Both clocks at a true instant, which must not be before the last change of a rate.
@@ -34,10 +38,8 @@ impl Clock {
         }
         let span = now.saturating_sub(self.since);
         let raw = if self.suspended { 0 } else { scaled(span, self.raw_ppm) };
-        Moment {
-            boottime: self.at_since.boottime + scaled(span, self.boottime_ppm),
-            raw: self.at_since.raw + raw,
-        }
+        let boottime = if self.one { raw } else { scaled(span, self.boottime_ppm) };
+        Moment { boottime: self.at_since.boottime + boottime, raw: self.at_since.raw + raw }
     }
 
     fn change(&mut self, now: Time) {
@@ -87,10 +89,10 @@ impl Clock {
     #[must_use]
     pub fn when_boottime(&self, micros: u64, now: Time) -> Time {
         let left = micros.saturating_sub(self.read(now).boottime);
-        if self.stands && left > 0 {
+        if (self.stands || (self.one && self.suspended)) && left > 0 {
             return Time::MAX;
         }
-        now + unscaled(left, self.boottime_ppm)
+        now + unscaled(left, if self.one { self.raw_ppm } else { self.boottime_ppm })
     }
 
     fn when_raw(&self, micros: u64, now: Time) -> Time {
@@ -163,6 +165,18 @@ mod tests {
             let past = clock.when_horizon(horizon, now);
             assert!(horizon.is_past(clock.read(past)));
         }
+    }
+
+    #[test]
+    fn one_clock_is_waited_for_as_it_is_read() {
+        let _planted = coordination::planted::Planting::new(Some(Bug::OneClock));
+        let mut clock = Clock::new(START, 80_000, -10_000);
+        let due = clock.when_boottime(START.boottime + 1_000_000, 0);
+        assert!(clock.read(due).boottime >= START.boottime + 1_000_000);
+        clock.suspend(2_000_000, true);
+        let read = clock.read(5_000_000);
+        assert_eq!(read, clock.read(2_000_000), "both stand");
+        assert_eq!(clock.when_boottime(read.boottime + 1, 5_000_000), Time::MAX);
     }
 
     #[test]

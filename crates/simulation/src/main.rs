@@ -1,10 +1,11 @@
-//! `cargo simulate`: runs seeds, tells one as a story, shortens one; runs scenarios.
+//! `cargo simulate`: runs seeds, tells one as a story, shortens one; goes through small worlds; runs
+//! scenarios.
 
 use clap::{Parser, ValueEnum};
 use coordination::planted::Bug;
 use simulation::plan::Class;
 use simulation::run::Options;
-use simulation::tool::{replay, scenarios, seeds, shrink};
+use simulation::tool::{check, replay, scenarios, seeds, shrink};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,6 +49,13 @@ struct Arguments {
     /// Print all bugs that can be planted.
     #[arg(long)]
     list_bugs: bool,
+    /// Go through every state of a small world, by its letter, or of all of them and every link
+    /// matrix; with a planted bug: until that is found.
+    #[arg(long, value_name = "WORLD", num_args = 0..=1, default_missing_value = "all")]
+    check: Option<String>,
+    /// With `--check`: the wider bounds, which take hours and more memory than most machines have.
+    #[arg(long, requires = "check")]
+    deep: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -92,6 +100,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(world) = &arguments.check {
+        return check::all_of(world, arguments.deep, plant);
+    }
     if let Some(path) = &arguments.scenario {
         let seeds = arguments.seeds.unwrap_or(scenarios::SEEDS);
         let good = scenarios::run_all(path, &scenarios::Wish { from: arguments.from, seeds, plant });

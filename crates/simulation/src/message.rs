@@ -94,6 +94,17 @@ pub enum Message {
     Persisted(u64, bool),
 }
 
+/// What a plot does when its moment has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Betrayal {
+    /// The actor of a site dies; it is started again.
+    Actor(Site),
+    /// The postmaster dies; a busy backend goes on.
+    Postmaster(Stack, Site),
+    /// A site is cut off from all others.
+    Isolate(Stack, Site),
+}
+
 /// What can happen.
 #[derive(Debug)]
 pub enum Event {
@@ -127,4 +138,6 @@ pub enum Event {
     Heal,
     /// The script of a scenario goes on.
     Script,
+    /// What a plot waited for has happened.
+    Betray(Betrayal),
 }

@@ -2,6 +2,8 @@
 //!
 //! A plan is data: faults can be left out of it without changing the rest.
 
+mod plots;
+
 use crate::checkers::liveness_bound;
 use crate::dice::Dice;
 use crate::history::{MILLI, SECOND, Setup, Site, Stack, Time};
@@ -89,6 +91,10 @@ pub enum FaultKind {
     StopAndElect(Stack, Site),
     /// Whichever witness leads is killed.
     KillLeader,
+    /// When a site's actor orders a relinquishment it dies; true: the postmaster does instead.
+    DiesOrdering(Site, bool),
+    /// A site whose promotion was just reported is cut off from everybody.
+    IsolatePromoted(Stack),
 }
 
 impl FaultKind {
@@ -114,8 +120,13 @@ impl FaultKind {
             | Self::LoseData(_, site)
             | Self::Ill(_, site, _)
             | Self::HoldReplay(_, site, _)
-            | Self::StopAndElect(_, site) => *site,
-            Self::SetMode(..) | Self::Attest(_) | Self::KillLeader | Self::LongerLease => 0,
+            | Self::StopAndElect(_, site)
+            | Self::DiesOrdering(site, _) => *site,
+            Self::SetMode(..)
+            | Self::Attest(_)
+            | Self::KillLeader
+            | Self::LongerLease
+            | Self::IsolatePromoted(_) => 0,
         }
     }
 }
@@ -166,6 +177,10 @@ pub struct Plan {
     pub ends: Time,
 }
 
+/// What lingers after SIGKILL is gone within so many hundredths of F: a kernel timer that comes at
+/// eight tenths of it leaves no more.
+const LINGERS_HUNDREDTHS: u64 = 15;
+
 /// Families of faults: a seed has some of them.
 const FAMILIES: [&str; 17] = [
     "kill", "pause", "server", "site", "freeze", "cut", "isolate", "degrade", "log", "clock", "disk",
@@ -187,6 +202,7 @@ impl Plan {
         let safety = dice.between(15 * SECOND, 60 * SECOND);
         let mut database = Settings::new(0);
         database.latency = policy.timing.values().round_trip_p99.0 * MILLI / 4;
+        database.linger = policy.timing.terms().fence_deadline.0 * MILLI * LINGERS_HUNDREDTHS / 100;
         let mut plan = Self {
             seed,
             class,
@@ -205,6 +221,8 @@ impl Plan {
             policy,
         };
         plan.draw_faults(&mut dice);
+        plan.draw_plots();
+        plan.faults.sort_by_key(|fault| fault.at);
         plan.ends = plan.heals + liveness_bound(&plan.policy) + 2 * SECOND;
         plan
     }
@@ -272,7 +290,6 @@ impl Plan {
             Class::ShortFaults => self.draw_short(dice),
             Class::WitnessesOnly | Class::All => self.draw_swarm(dice),
         }
-        self.faults.sort_by_key(|fault| fault.at);
     }
 
     fn draw_one_loss(&mut self, dice: &mut Dice) {

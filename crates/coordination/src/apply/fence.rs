@@ -69,7 +69,6 @@ impl State {
         let transition = stack.transition.as_ref().ok_or(Refusal::NoTransition)?;
         if let (Cause::Silence { number: known }, Some(last)) = (&transition.cause, number)
             && last > *known
-            && !planted!(LateRenewalIgnored)
         {
             return Err(Refusal::Superseded { last });
         }

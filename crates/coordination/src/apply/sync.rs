@@ -13,7 +13,7 @@ fn may_change(stack: &Stack, since: LogIndex) -> Result<(), Refusal> {
     if stack.is_closed() {
         return Err(Refusal::EpochClosed { closed: stack.closed });
     }
-    if (leaving || stack.fence_begun.is_some()) && !planted!(SetChangesDuringFence) {
+    if leaving || stack.fence_begun.is_some() {
         return Err(Refusal::TransitionRunning);
     }
     if stack.sync.since != since {

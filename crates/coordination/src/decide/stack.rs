@@ -123,7 +123,7 @@ fn is_heard_by_standby(
             up.filter(follows).is_some_and(|up| up.message_age.plus(since) <= detect)
         })
     };
-    !planted!(VetoIgnored) && view.witnesses().iter().any(hears)
+    view.witnesses().iter().any(hears)
 }
 
 /// The site answers, but its database does not: only a report that says so counts.
@@ -208,7 +208,8 @@ fn elect(
     let ran_last = stack.active.as_ref().map(|a| &a.site);
     // A wish costs no rows: another standby that was heard with a longer log goes before it.
     let longest = judged.iter().filter(|c| Some(&c.site) != ran_last).map(|c| c.reach).max().flatten();
-    let granted = |c: &&Candidate| c.is_eligible() && (Some(&c.site) == ran_last || c.reach >= longest);
+    let long = |c: &Candidate| c.reach >= longest || planted!(WishCostsRows);
+    let granted = |c: &&Candidate| c.is_eligible() && (Some(&c.site) == ran_last || long(c));
     let wished = wish.and_then(|wish| judged.iter().find(|c| c.site == *wish).filter(granted));
     // A wish that cannot be granted is waited for as a standby is: the epoch is closed, and the
     // stack must run elsewhere rather than nowhere.
@@ -233,7 +234,9 @@ fn hold_election(
         return Some(Hold::TooManyFailovers);
     }
     // The epoch is closed: cooldown and redundancy have been weighed before; now it must run again.
-    if let Some(hold) = too_many(view, policy, id, &transition.cause, now) {
+    let weigh_all = || anti_flap(view, policy, id, stack, &transition.cause, now);
+    let weigh = || too_many(view, policy, id, &transition.cause, now);
+    if let Some(hold) = if planted!(ClosedStaysClosed) { weigh_all() } else { weigh() } {
         return Some(hold);
     }
     let closed_for = view.since_closed(id, now);
@@ -242,7 +245,7 @@ fn hold_election(
     }
     let ran_last = stack.active.as_ref().map(|a| &a.site);
     let back = judged.iter().any(|c| c.is_eligible() && Some(&c.site) == ran_last);
-    if needs_consent(stack, transition) && !back {
+    if stack.needs_consent() && !back {
         return Some(Hold::NeedsConsent);
     }
     if !judged.iter().any(Candidate::is_eligible) {
@@ -254,11 +257,13 @@ fn hold_election(
     if unknown.is_some() {
         return unknown;
     }
-    let missed = |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best));
+    let missed =
+        |c: &Candidate| best.is_some_and(|best| c.is_missed_by(best)) && !planted!(LongestNotAwaited);
     let silent = judged.iter().any(|c| c.is_awaited() && Some(&c.site) != ran_last);
+    let patience = if planted!(AwaitedSinceFence) { closed_for } else { view.since_detached(id, now) };
     // A wish waits, too: nobody knows yet whether another standby has the longer log.
     let waits = (silent && closed_for < policy.elect_wait)
-        || (judged.iter().any(missed) && view.since_detached(id, now) < policy.elect_wait);
+        || (judged.iter().any(missed) && patience < policy.elect_wait);
     waits.then_some(Hold::WaitingForStandbys)
 }
 
@@ -281,18 +286,6 @@ fn pause_before(attempts: u32) -> Millis {
         0 => Millis::ZERO,
         n => Millis(PAUSE_FIRST.0.saturating_mul(1 << (n - 1).min(10))).min(PAUSE_MAX),
     }
-}
-
-/// The lost site was itself elected by a failover and opened, and nobody ever streamed from it:
-/// what it acknowledged is nowhere else, so only a human may give that up.
-fn needs_consent(stack: &Stack, transition: &Transition) -> bool {
-    let after_failover = stack
-        .automatic
-        .last()
-        .is_some_and(|last| stack.active.as_ref().is_some_and(|active| active.index == *last));
-    let opened = stack.promoted().is_some();
-    let failed_for_sure = transition.promote == StepState::Failed;
-    after_failover && opened && !failed_for_sure && !stack.streamed_once && !planted!(ConsentNotNeeded)
 }
 
 /// Automatic elections within the window, finished or not.
@@ -378,31 +371,24 @@ fn streaming(
 ) -> Vec<Command> {
     let Some(active) = &stack.active else { return Vec::new() };
     let primary = view.heard(&active.site, id);
+    let max_lag = if planted!(LagIgnored) { u64::MAX } else { policy.max_lag_bytes };
+    let patience = policy.timing.suspect_after();
+    // Only a primary in good health proves that it is the standby that went away.
+    let renews =
+        candidates::answers(state, view, &active.site, policy.timing.values().renew_every.times(2), now);
+    let writes = primary.is_some_and(|p| p.takes_writes(NOT_STREAMING_FOR, now));
+    let well = renews && (writes || planted!(SickPrimaryTakesOff));
     let change = |site: &SiteId| {
         let known = stack.streaming.get(site);
-        let heard = view.heard(site, id)?;
-        let recent = now.elapsed_longest(heard.at) <= policy.timing.suspect_after();
-        if !recent {
-            return None;
-        }
-        let behind = is_behind(policy, heard);
-        let streams = if !behind && streams_now(policy, stack, active, heard, primary, site) {
-            Some(stack.timeline)
-        } else {
-            // Only a primary in good health proves that it is the standby that went away.
-            let fresh = candidates::answers(
-                state,
-                view,
-                &active.site,
-                policy.timing.values().renew_every.times(2),
-                now,
-            );
-            let well = primary.is_some_and(|p| p.takes_writes(NOT_STREAMING_FOR, now));
-            let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
-            if !(fresh && well && (long || behind)) {
-                return None;
-            }
-            None
+        let heard = view.heard(site, id);
+        let lag = lag_at_primary(primary, site);
+        let within = lag.is_some_and(|lag| lag <= max_lag);
+        let streams = match heard.filter(|h| now.elapsed_longest(h.at) <= patience) {
+            Some(heard) if within && streams_now(max_lag, stack, active, heard) => Some(stack.timeline),
+            Some(heard) if well && (lag.is_some_and(|_| !within) || went_away(max_lag, heard, now)) => None,
+            // Silent for long: the primary's word alone.
+            None if well && !within && silent_for(view, heard, now) > patience => None,
+            _ => return None,
         };
         (streams.as_ref() != known).then(|| Command::SetStreaming {
             stack: id.clone(),
@@ -414,32 +400,37 @@ fn streaming(
     stack.sites.iter().filter(|site| **site != active.site).filter_map(change).collect()
 }
 
-/// True if it lacks more than `max_lag`: both sides show a line that was cut as `streaming` for as
-/// long as PostgreSQL waits for it (a minute).
-fn is_behind(policy: &Policy, heard: &Heard) -> bool {
-    heard.lacks > policy.max_lag_bytes && !planted!(LagIgnored)
+/// How far a standby is behind, by the word of the primary: one that gets nothing does not know.
+/// None: it does not stream to it. A position that is not known yet is not held against it.
+fn lag_at_primary(primary: Option<&Heard>, site: &SiteId) -> Option<u64> {
+    let database = &primary?.report.database;
+    let replica = database.replicas.iter().find(|r| r.name == site.as_str() && r.streaming)?;
+    Some(database.received.zip(replica.flushed).map_or(0, |(end, flushed)| end.bytes_since(flushed)))
+}
+
+/// By its own word: it has not streamed for a while, or streams and is too far behind.
+fn went_away(max_lag: u64, heard: &Heard, now: Moment) -> bool {
+    let long = heard.not_streaming.is_some_and(|at| now.elapsed_shortest(at) >= NOT_STREAMING_FOR);
+    let behind = |up: &Upstream| up.streaming && up.lag_bytes > max_lag;
+    long || heard.report.database.upstream.as_ref().is_some_and(behind)
+}
+
+/// Since its last report, or since this witness leads and could have heard one.
+fn silent_for(view: &LocalView, heard: Option<&Heard>, now: Moment) -> Millis {
+    let since = [heard.map(|h| h.at), view.leading_since()].into_iter().flatten();
+    since.map(|at| now.elapsed_shortest(at)).min().unwrap_or_default()
 }
 
 /// Streaming means status `streaming` on both sides and the right received timeline.
-fn streams_now(
-    policy: &Policy,
-    stack: &Stack,
-    active: &Assignment,
-    heard: &Heard,
-    primary: Option<&Heard>,
-    site: &SiteId,
-) -> bool {
+fn streams_now(max_lag: u64, stack: &Stack, active: &Assignment, heard: &Heard) -> bool {
     let database = &heard.report.database;
     let standby_side = database.upstream.as_ref().is_some_and(|up| {
         up.streaming
             && up.timeline == stack.timeline
             && up.site.as_ref().is_none_or(|s| *s == active.site)
-            && (up.lag_bytes <= policy.max_lag_bytes || planted!(LagIgnored))
+            && up.lag_bytes <= max_lag
     });
-    let same = database.system_id == stack.system_id;
-    let primary_side = primary
-        .is_some_and(|p| p.report.database.replicas.iter().any(|r| r.name == site.as_str() && r.streaming));
-    standby_side && same && primary_side
+    standby_side && database.system_id == stack.system_id
 }
 
 /// Why the group waits, for people.

@@ -141,7 +141,8 @@ impl Memory {
             Some(cover) => cover.deadline,
             None => self.before.filter(|(epoch, _)| *epoch == open).map(|(_, deadline)| deadline),
         };
-        end.filter(|end| end.is_over(now)).map_or(now, Deadline::moment)
+        let over = end.filter(|end| end.is_over(now) && !planted!(FenceFromNow));
+        over.map_or(now, Deadline::moment)
     }
 
     fn to_write(&self, wanted: Option<Record>) -> Option<Record> {

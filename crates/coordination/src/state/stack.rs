@@ -257,6 +257,17 @@ impl Stack {
         self.promotions.last().filter(|p| p.epoch == self.epoch())
     }
 
+    /// The site of the current epoch was itself elected by a failover and opened, and nobody ever
+    /// streamed from it: what it acknowledged is nowhere else, so only a human may give that up.
+    #[must_use]
+    pub fn needs_consent(&self) -> bool {
+        let last = self.automatic.last();
+        let after_failover = last.is_some_and(|last| self.active.as_ref().is_some_and(|a| a.index == *last));
+        let failed_for_sure = self.transition.as_ref().is_some_and(|t| t.promote == StepState::Failed);
+        let opened = self.promoted().is_some() && !failed_for_sure;
+        after_failover && opened && !self.streamed_once && !planted!(ConsentNotNeeded)
+    }
+
     /// The end of the WAL of a standby that let go of the primary of `epoch`, by a committed entry.
     #[must_use]
     pub fn let_go(&self, site: &SiteId, epoch: Epoch) -> Option<WalPosition> {

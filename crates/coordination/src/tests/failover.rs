@@ -1,9 +1,10 @@
 //! From the loss of the active site to the next one, and what must not lead there.
 
-use super::world::{World, chat, site};
-use crate::{Command, Outcome, decide, desired};
+use super::world::{STEP, World, chat, site};
+use crate::{Command, LocalView, Outcome, decide, desired};
+use alloc::vec::Vec;
 use model::{
-    Cause, DatabaseReport, DatabaseRole, Epoch, Instruction, Lsn, Millis, Mode, Refusal, StepKind,
+    Cause, DatabaseReport, DatabaseRole, Epoch, Instruction, Lsn, Millis, Mode, Refusal, SiteId, StepKind,
     StepOutcome, Timeline, Verdict, WalPosition,
 };
 
@@ -306,6 +307,42 @@ fn a_takeover_from_a_site_that_nobody_streamed_from_needs_a_human() {
     );
 }
 
+/// Seeds 200419, 202529, 202701, 205431: its first write was late, it was fenced, and it is back.
+#[test]
+fn a_site_that_alone_has_what_it_acknowledged_is_tried_again_though_it_failed() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.until("a promotion", |w| w.stack().promoted().is_some_and(|p| p.epoch > Epoch(1)));
+    let (stack, epoch, cause) = (chat(), Epoch(2), Cause::PromoteFailed);
+    assert_eq!(world.commit(Command::PromoteGivenUp { stack, epoch, cause }), Outcome::Applied);
+    world.run(Millis(25_000));
+    assert_eq!(world.stack().closed, Epoch(2), "dc3 is well, but nobody may give up what dc2 has");
+    world.run(Millis(15_000));
+    assert_eq!(world.state.active(&chat()).expect("adopted"), (&site(2), Epoch(3)));
+}
+
+/// Seeds 384 and 4517: the holder of the longest log renews and has let go; the new leader has not
+/// heard its report yet.
+#[test]
+fn a_committed_detachment_is_a_report_that_a_new_leader_has() {
+    let mut world = World::automatic();
+    world.hands.get_mut(&site(3)).expect("dc3").lsn = Lsn(2_000);
+    world.lose(&site(1));
+    world.until("the fence", |w| w.stack().is_closed() && w.stack().transition.is_some());
+    for (n, lsn) in [(2, 1_000), (3, 2_000)] {
+        let end = Some(WalPosition { timeline: Timeline(1), lsn: Lsn(lsn) });
+        world.report_step(&site(n), StepKind::Detach, Epoch(1), StepOutcome::Done, end);
+    }
+    let witnesses: Vec<SiteId> = (1..=3).map(site).collect();
+    world.view = LocalView::new(site(2), witnesses, world.now);
+    world.view.restored(&world.state, world.now);
+    world.view.leading(true, world.now);
+    world.renew(&site(2));
+    world.renew(&site(3));
+    world.view.report(world.report(&site(2)), world.now);
+    assert_eq!(world.decided_election(), Some(site(3)));
+}
+
 #[test]
 fn a_new_leader_does_not_suspect_before_it_has_listened() {
     let mut world = World::automatic();
@@ -427,6 +464,28 @@ fn the_only_copy_left_is_elected_again_though_its_promotion_failed_once() {
     assert!(world.stack().transition.is_none());
 }
 
+/// Seed 13258 of the simulator: at the second attempt nobody waited for a standby that had just let
+/// go, with the longer log, and was away for a moment.
+#[test]
+fn the_longest_log_is_waited_for_at_a_later_attempt_too() {
+    let mut world = World::automatic();
+    world.lose(&site(1));
+    world.until("the election", |w| w.state.active(&chat()).is_some_and(|(s, _)| *s == site(2)));
+    let failed = world.report_step(&site(2), StepKind::Promote, Epoch(2), StepOutcome::Failed, None);
+    assert_eq!(failed, Outcome::Applied);
+    world.until("the fence", |w| w.stack().is_closed());
+    let since = |w: &World| w.view.since_detached(&chat(), w.now);
+    world.until("a second detachment", |w| {
+        let detached = &w.stack().transition.as_ref().expect("it runs").detached;
+        detached.values().any(|d| d.epoch == Epoch(2)) || w.stack().epoch() > Epoch(2)
+    });
+    assert!(
+        since(&world) <= STEP,
+        "counted from the last detachment, not from the first attempt: {}",
+        since(&world)
+    );
+}
+
 #[test]
 fn a_standby_that_reports_a_used_timeline_is_refused() {
     let mut world = World::automatic();
@@ -443,7 +502,7 @@ fn nothing_else_happens_twice_when_commands_are_repeated() {
     world.lose(&site(1));
     world.run(Millis(9_000));
     let done = world.state.clone();
-    let log: alloc::vec::Vec<Command> = world
+    let log: Vec<Command> = world
         .log
         .iter()
         .map(|(_, c, _)| c.clone())
@@ -482,7 +541,7 @@ fn a_return_is_told_once_by_the_site_that_returns_and_changes_nothing_else() {
     world.lose(&site(1));
     world.run(Millis(9_000));
     let chain = desired(&world.state, &site(1)).of(&chat()).expect("it carries it").chain.clone();
-    let links: alloc::vec::Vec<_> = chain.iter().map(|l| (l.site.clone(), l.timeline)).collect();
+    let links: Vec<_> = chain.iter().map(|l| (l.site.clone(), l.timeline)).collect();
     assert_eq!(links, [(site(1), Timeline(1)), (site(2), Timeline(2))], "what a copy is compared with");
     let before = world.stack().clone();
     let fork = WalPosition { timeline: Timeline(1), lsn: chain[1].start };

@@ -37,6 +37,8 @@ pub struct World {
     pub hands: BTreeMap<SiteId, Hand>,
     pub log: Vec<(LogIndex, Command, Outcome)>,
     index: LogIndex,
+    /// True if the database of a lost active site goes on and sends its WAL.
+    pub primary_sends: bool,
     /// Sites whose witness answers though their actor does not.
     pub reached: Vec<SiteId>,
 }
@@ -56,6 +58,7 @@ impl World {
             hands: BTreeMap::new(),
             log: Vec::new(),
             index: LogIndex::default(),
+            primary_sends: false,
             reached: vec![],
         };
         world.view.restored(&world.state, now);
@@ -170,7 +173,7 @@ impl World {
         let active = self.state.active(&chat()).map(|(s, _)| s.clone());
         let primary = stack.is_open_at(id);
         let open = active.clone().filter(|_| !stack.is_closed());
-        let open = open.filter(|a| self.hands[a].alive);
+        let open = open.filter(|a| self.hands[a].alive || self.primary_sends);
         let streams = !primary && open.is_some();
         let replicas = self.hands.iter().filter(|(s, h)| primary && h.alive && *s != id);
         let lsn = self.hands[id].lsn;

@@ -39,14 +39,18 @@ pub(super) struct AgreedStack {
     pub failed: u32,
     /// Sites that lost their data directory and neither streamed nor opened since, one bit each.
     pub lost: u32,
-    /// Somebody streamed from the site that was elected last.
-    pub streamed_from: bool,
     /// When the current epoch was fenced, if it is (or may be, by an expiry).
     pub closed: Option<Time>,
-    /// The last transition was begun by an operator.
+    /// The last transition was begun by an operator, and nothing has gone wrong in it since.
     operator: bool,
-    /// The promotion of the current epoch was reported, and nobody streamed from it yet.
-    alone: bool,
+    /// The site elected last was elected by a failover.
+    failover: bool,
+    /// Its promotion was reported, and nobody streamed from it yet.
+    unshared: bool,
+    /// When the last transition began, if it did since the database took no writes.
+    pub sick: Option<Time>,
+    /// Elections of the transition that runs.
+    pub attempts: u32,
 }
 
 impl AgreedStack {
@@ -60,31 +64,39 @@ impl AgreedStack {
         !self.elections.is_empty()
     }
 
-    /// True if some site has, as far as the group knows, what the active one had.
+    /// True if some site has, as far as the group knows, what the active one had; that one itself
+    /// has it as long as its data is there.
     pub fn has_heir(&self) -> bool {
-        // What the lost site acknowledged is nowhere else: that waits for a human's consent.
-        if self.closed.is_some() && self.elections.len() > 1 && !self.streamed_from {
-            return false;
-        }
         let standbys = if self.moving { self.streamed } else { self.streaming };
         let active = self.active().map_or(0, |active| 1 << active.site);
         (standbys | active) & !self.lost != 0
     }
 
-    /// True if the group holds for a human's consent (design, section 7): the site that a failover
-    /// elected was open, nobody ever streamed from it, and it can't come back by itself.
+    /// True if only a human may give up what the site elected last acknowledged (design, section
+    /// 7): a failover elected it, it was open, and nobody ever streamed from it.
+    pub const fn needs_consent(&self) -> bool {
+        self.failover && self.unshared
+    }
+
+    /// True if the group holds for that consent: the site can't come back by itself.
     pub fn waits_for_consent(&self) -> bool {
-        let away = self.active().is_some_and(|a| (self.failed | self.lost) >> a.site & 1 == 1);
-        self.closed.is_some() && self.alone && !self.operator && away
+        let away = self.active().is_some_and(|a| self.lost >> a.site & 1 == 1);
+        self.closed.is_some() && self.needs_consent() && away
     }
 
     fn elect(&mut self, site: Site, epoch: Epoch, at: Time) {
+        // The abort entry: the site goes on, and so do its standbys.
+        let aborts = self.closed.is_none() && self.active().is_some_and(|active| active.site == site);
         self.elections.push(Election { epoch, site, at });
-        // After an abort entry standbys stream on, but nothing is agreed about them anew.
+        if aborts {
+            self.moving = false;
+            return;
+        }
         self.streaming = 0;
-        self.streamed_from = false;
         self.closed = None;
-        self.alone = false;
+        self.unshared = false;
+        self.failover = self.moving && !self.operator;
+        self.attempts += 1;
     }
 }
 
@@ -130,6 +142,8 @@ impl Agreed {
             Command::BeginTransition { stack, cause, .. } => {
                 if let Some(stack) = self.stack_mut(stack) {
                     stack.moving = true;
+                    stack.attempts = 0;
+                    stack.sick = (*cause == Cause::Unhealthy).then_some(at);
                     stack.operator = *cause == Cause::Operator;
                     stack.streamed = stack.streaming;
                     stack.detachments.clear();
@@ -151,6 +165,7 @@ impl Agreed {
                     && let Some(active) = stack.active()
                 {
                     stack.failed |= 1 << active.site;
+                    stack.operator = false;
                     stack.detachments.clear();
                 }
             }
@@ -164,7 +179,7 @@ impl Agreed {
                 if report.step == StepKind::Promote && report.outcome == StepOutcome::Done =>
             {
                 if let Some(stack) = self.stack_mut(&report.stack) {
-                    stack.alone = true;
+                    stack.unshared = true;
                 }
             }
             Command::Expire { site, .. } => {
@@ -177,10 +192,9 @@ impl Agreed {
                 if let (Some(stack), Some(site)) = (self.stack_mut(stack), site_of(site)) {
                     let bit = 1 << site;
                     let on = streams.is_some();
-                    stack.alone &= !on;
+                    stack.unshared &= !on;
                     stack.streaming = if on { stack.streaming | bit } else { stack.streaming & !bit };
                     stack.lost &= !(if on { bit } else { 0 });
-                    stack.streamed_from |= on;
                 }
             }
             Command::Step(report)
@@ -190,8 +204,13 @@ impl Agreed {
                 if let (Some(stack), Some(site), Some(position)) =
                     (self.stack_mut(&report.stack), site, report.position)
                 {
-                    stack.detachments.retain(|d| d.site != site);
-                    stack.detachments.push(Detachment { site, epoch: report.epoch, position, at });
+                    let epoch = report.epoch;
+                    let again = |d: &Detachment| (d.site, d.epoch, d.position) == (site, epoch, position);
+                    // A report that comes twice was heard the first time.
+                    if !stack.detachments.iter().any(again) {
+                        stack.detachments.retain(|d| d.site != site);
+                        stack.detachments.push(Detachment { site, epoch, position, at });
+                    }
                 }
             }
             _ => {}

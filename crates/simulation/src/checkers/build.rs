@@ -6,7 +6,8 @@ use coordination::timing::Timing;
 use coordination::{Command, Entry, Outcome, Policy};
 use model::{
     Cover, CoverEntry, CoverKind, Epoch, Grant, Incarnation, LogIndex, Lsn, Millis, Mode, RenewRequest,
-    RenewalNumber, SiteId, StackId, StepKind, SystemId, Timeline, WallMillis,
+    RenewalNumber, SiteId, StackId, StepKind, StepOutcome, StepReport, SystemId, Timeline, WalPosition,
+    WallMillis,
 };
 
 /// An acknowledgement of client `c`, times in milliseconds.
@@ -106,6 +107,12 @@ impl Story {
         self.tell(What::StepBegan { stack: 0, site, epoch: Epoch(epoch), step })
     }
 
+    /// The gate takes a timed cover.
+    pub fn covered(&mut self, site: Site, epoch: u64) -> &mut Self {
+        let kind = CoverKind::Timed { since: LogIndex(1) };
+        self.tell(What::CoverTaken { stack: 0, site, epoch: Epoch(epoch), kind })
+    }
+
     pub fn relinquished(&mut self, site: Site, epoch: u64) -> &mut Self {
         self.tell(What::Relinquished { stack: 0, site, epoch: Epoch(epoch) })
     }
@@ -115,6 +122,19 @@ impl Story {
         let sent = self.now.saturating_sub(5_000);
         let (timeline, lsn) = (Timeline(timeline), Lsn(lsn));
         self.tell(What::Acked { stack: 0, site, row, timeline, lsn, sent, synchronous })
+    }
+
+    /// A site's report that a step is done, and where.
+    pub fn report(&mut self, at: Site, epoch: u64, step: StepKind, timeline: u32, lsn: u64) -> &mut Self {
+        self.commit(Command::Step(StepReport {
+            site: site(at),
+            stack: stack(),
+            epoch: Epoch(epoch),
+            step,
+            outcome: StepOutcome::Done,
+            position: Some(WalPosition { timeline: Timeline(timeline), lsn: Lsn(lsn) }),
+            evidence: String::new(),
+        }))
     }
 
     pub fn begin(&mut self, epoch: u64) -> &mut Self {
@@ -192,7 +212,7 @@ pub fn failover() -> Story {
         ack: model::TimedAck { stack: stack(), epoch: Epoch(1), since: LogIndex(1) },
     });
     story.renew(0, 2, Some((1, false)));
-    story.step(0, 1, StepKind::Promote);
+    story.covered(0, 1).step(0, 1, StepKind::Promote);
     story.wait(1_000).acked(0, 1, 1, 100, false).wait(1_000).acked(0, 2, 1, 200, false);
     story.wait(10_500).relinquished(0, 1).ended(0);
     story.wait(8_000).commit(Command::Expire {
@@ -202,7 +222,7 @@ pub fn failover() -> Story {
     });
     story.begin(1).step(1, 1, StepKind::Detach).elect(1, 1);
     story.renew(1, 1, Some((2, false)));
-    story.step(1, 2, StepKind::Promote).wait(50).began(1, 2, 200);
+    story.covered(1, 2).step(1, 2, StepKind::Promote).wait(50).began(1, 2, 200);
     story.wait(20).acked(1, 3, 2, 300, false).complete(2);
     story.wait(1_000).acked(1, 4, 2, 400, false);
     let _ = (SECOND, Millis::ZERO);

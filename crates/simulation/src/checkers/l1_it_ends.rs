@@ -3,9 +3,9 @@
 //!
 //! Judged after the last fault is healed: then every process runs and every line is whole, so
 //! that each adopted stack that is not held by a human must acknowledge a row within the bound,
-//! unless every site that had its rows has lost its data directory, or only a human may give up
-//! rows that are nowhere else.
-//! A run that ends before the bound says nothing.
+//! unless every site that had its rows has lost its data directory, only a human may give up rows
+//! that are nowhere else (what a failover's new site acknowledged before anybody streamed from it),
+//! or the transition's attempts are used up. A run that ends before the bound says nothing.
 
 use super::agreed::Agreed;
 use super::{Checker, Found};
@@ -30,6 +30,7 @@ pub fn bound(policy: &Policy) -> Time {
 /// Judges L1.
 pub(super) struct ItEnds {
     bound: Time,
+    attempts_max: u32,
     healed: Option<Time>,
     /// By stack: the first acknowledgement since the last fault.
     acked: Vec<Option<Time>>,
@@ -37,7 +38,9 @@ pub(super) struct ItEnds {
 
 impl ItEnds {
     pub(super) fn new(setup: &Setup) -> Self {
-        Self { bound: bound(&setup.policy), healed: None, acked: vec![None; usize::from(setup.stacks)] }
+        let attempts_max = setup.policy.attempts_max;
+        let acked = vec![None; usize::from(setup.stacks)];
+        Self { bound: bound(&setup.policy), attempts_max, healed: None, acked }
     }
 }
 
@@ -59,7 +62,8 @@ impl Checker for ItEnds {
         let Some(healed) = self.healed else { return };
         let due = healed + self.bound;
         for (stack, (known, acked)) in (0..).zip(agreed.stacks.iter().zip(&self.acked)) {
-            let possible = known.has_heir() && !known.waits_for_consent();
+            let used_up = known.closed.is_some() && known.moving && known.attempts >= self.attempts_max;
+            let possible = known.has_heir() && !known.waits_for_consent() && !used_up;
             let expected = possible && known.mode.is_some_and(|mode| !mode.holds_cover());
             let late = acked.map_or(history.ended >= due, |at| at > due);
             if expected && late {
@@ -77,8 +81,10 @@ impl Checker for ItEnds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::build::{Story, failover};
+    use super::super::build::{Story, failover, site, stack};
     use super::*;
+    use coordination::Command;
+    use model::{Cause, Epoch, LogIndex, StepKind, Timeline};
 
     fn judge(story: &mut Story) -> Vec<super::super::Violation> {
         story.history.ended = story.now;
@@ -100,6 +106,37 @@ mod tests {
         let mut story = failover();
         story.tell(What::DataLost { stack: 0, site: 1 }).tell(What::Healed).wait(900_000);
         assert_eq!(judge(&mut story), []);
+    }
+
+    /// dc2 is elected, open and then closed before anybody streamed from it.
+    fn closed_alone(operator: bool) -> Story {
+        let mut story = Story::adopted(|_| {});
+        let cause = if operator { Cause::Operator } else { Cause::Expired };
+        story.commit(Command::BeginTransition { stack: stack(), epoch: Epoch(1), cause, to: None });
+        story.elect(1, 1).began(1, 2, 100).report(1, 2, StepKind::Promote, 2, 100).complete(2);
+        story.begin(2).tell(What::Healed).wait(900_000);
+        let begun = LogIndex(1);
+        story.commit(Command::FenceByTime { stack: stack(), epoch: Epoch(2), begun });
+        story
+    }
+
+    #[test]
+    fn only_what_a_failover_left_alone_and_gone_may_wait_for_a_human() {
+        assert_eq!(judge(&mut closed_alone(false)).len(), 1, "dc2 is there, and has every row");
+        assert_eq!(judge(&mut closed_alone(true)).len(), 1, "nor does an operator's election need consent");
+        let mut gone = closed_alone(false);
+        gone.tell(What::DataLost { stack: 0, site: 1 });
+        assert_eq!(judge(&mut gone), []);
+    }
+
+    #[test]
+    fn an_abort_takes_no_standby_from_the_list() {
+        let mut story = Story::adopted(|_| {});
+        let (site, streams) = (site(1), Some(Timeline(1)));
+        story.commit(Command::SetStreaming { stack: stack(), site, epoch: Epoch(1), streams });
+        story.begin(1).elect(1, 0).begin(2);
+        story.tell(What::DataLost { stack: 0, site: 0 }).tell(What::Healed).wait(900_000);
+        assert_eq!(judge(&mut story).len(), 1, "dc2 still streams");
     }
 
     #[test]

@@ -4,13 +4,18 @@
 //! Fenced is what no process can write: at the instant at which a gate starts or promotes a
 //! primary, no other site has a process of one (stopped ones apart). And the election entry that
 //! names the epoch and the site was committed before.
+//!
+//! A fence that a site acknowledges, or that time proves, is true when its entry is committed: no
+//! process of a primary is left there. (An operator's word and what an expiry closes are not
+//! judged here: whoever opens next is.)
 
-use super::agreed::Agreed;
+use super::agreed::{Agreed, AgreedStack, entry};
 use super::s1_one_writer::sites;
 use super::{Checker, Found};
 use crate::history::{History, Record, Setup, Site, What};
 use coordination::invariants::Invariant::S2FenceFirst;
-use model::StepKind;
+use coordination::{Command, Outcome};
+use model::{LogIndex, StackId, StepKind, StepOutcome};
 
 /// Judges S2.
 pub(super) struct FenceFirst {
@@ -27,13 +32,48 @@ impl FenceFirst {
     }
 }
 
+impl FenceFirst {
+    fn committed(
+        &self,
+        record: &Record,
+        agreed: &Agreed,
+        history: &History,
+        index: LogIndex,
+        found: &mut Found,
+    ) {
+        let Some(committed) = entry(history, index).filter(|c| c.outcome == Outcome::Applied) else { return };
+        match &committed.entry.command {
+            Command::Step(report)
+                if report.step == StepKind::FenceDatabase && report.outcome == StepOutcome::Done =>
+            {
+                self.fenced(record, agreed, &report.stack, "says that it is fenced", found);
+            }
+            Command::FenceByTime { stack, .. } if self.clocks_hold => {
+                self.fenced(record, agreed, stack, "is fenced by time", found);
+            }
+            _ => {}
+        }
+    }
+
+    fn fenced(&self, record: &Record, agreed: &Agreed, name: &StackId, how: &str, found: &mut Found) {
+        let Some(stack) = History::stack_named(name) else { return };
+        let place = usize::from(stack);
+        let Some(active) = agreed.stacks.get(place).and_then(AgreedStack::active) else { return };
+        if self.writers[place] & !self.frozen[place] & bit(active.site) != 0 {
+            let text = format!("dc{} {how} for epoch {} and still runs", active.site + 1, active.epoch);
+            found.add(S2FenceFirst, record.at, stack, text);
+        }
+    }
+}
+
 fn bit(site: Site) -> u32 {
     1 << site
 }
 
 impl Checker for FenceFirst {
-    fn take(&mut self, record: &Record, agreed: &Agreed, _: &History, found: &mut Found) {
+    fn take(&mut self, record: &Record, agreed: &Agreed, history: &History, found: &mut Found) {
         match record.what {
+            What::Committed { index } => self.committed(record, agreed, history, index, found),
             What::PrimaryBegan { stack, site, .. } => self.writers[usize::from(stack)] |= bit(site),
             What::PrimaryEnded { stack, site, .. } => {
                 self.writers[usize::from(stack)] &= !bit(site);
@@ -82,6 +122,20 @@ mod tests {
         // The same site goes on: nothing to fence.
         let mut story = Story::adopted(|_| {});
         story.begin(1).elect(1, 0).step(0, 2, StepKind::Promote);
+        assert_eq!(judge(&story), []);
+    }
+
+    #[test]
+    fn a_fence_that_is_acknowledged_while_a_process_is_left_is_caught() {
+        let fenced = |story: &mut Story| {
+            story.begin(1).report(0, 1, StepKind::FenceDatabase, 1, 0);
+        };
+        let mut story = Story::adopted(|_| {});
+        fenced(&mut story);
+        assert_eq!(judge(&story).len(), 1);
+        let mut story = Story::adopted(|_| {});
+        story.ended(0);
+        fenced(&mut story);
         assert_eq!(judge(&story), []);
     }
 

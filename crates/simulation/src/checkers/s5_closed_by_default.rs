@@ -3,14 +3,22 @@
 //!
 //! The validity counts from the true time of that renewal's send, by the slowest clock that the
 //! design permits. A held cover has no end; it gets one again once its gate has told the group
-//! that it knows a timed one. A process that is stopped cannot be ended before it runs again.
+//! that it knows a timed one, or when another site is elected: that one was fenced. A process that
+//! is stopped cannot be ended before it runs again.
+//!
+//! And no gate opens anything without a cover of its own: one that starts has none until it takes
+//! one, whatever an earlier life of it was given, and once it has seen an epoch nothing becomes a
+//! primary that it did not open.
 
 use super::agreed::{Agreed, entry};
 use super::{Checker, Found};
 use crate::history::{History, MILLI, Record, Setup, Site, Stack, Time, What};
 use coordination::invariants::Invariant::S5ClosedByDefault;
 use coordination::{Command, Outcome};
-use model::{Cover, CoverKind, Grant, GrantTerms, Incarnation, LogIndex, RenewalNumber, SiteId, StackId};
+use model::{
+    Cover, CoverKind, Epoch, Grant, GrantTerms, Incarnation, LogIndex, RenewalNumber, SiteId, StackId,
+    StepKind,
+};
 use std::collections::VecDeque;
 
 /// Sends of a site that are remembered; older ones are answered or lost.
@@ -33,6 +41,32 @@ struct Right {
     /// Opened when the stack was the group's business already.
     judged: bool,
     reported: bool,
+    gate: Gate,
+}
+
+/// One gate, in its present life.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gate {
+    /// It, or an earlier one there, has seen an epoch.
+    adopted: bool,
+    /// The last cover that this life of it took.
+    covered: Option<Epoch>,
+    /// It has opened what runs, or is to run.
+    opened: bool,
+}
+
+impl Gate {
+    /// A start or a promotion: only under a cover for this very epoch.
+    fn opens(&mut self, epoch: Epoch) -> Option<String> {
+        (self.adopted, self.opened) = (true, true);
+        let covered = self.covered == Some(epoch);
+        (!covered).then(|| format!("opens epoch {epoch}, and its gate took no cover for it since its start"))
+    }
+
+    /// It takes writes from now on.
+    fn began(&self) -> Option<String> {
+        (self.adopted && !self.opened).then(|| String::from("is a primary that its gate did not open"))
+    }
 }
 
 #[derive(Default)]
@@ -68,6 +102,17 @@ impl ClosedByDefault {
     fn span(&self, terms: GrantTerms) -> Time {
         let slowest = |millis: u64| (millis * 1_000).saturating_mul(1_000_000) / (1_000_000 - self.drift_ppm);
         slowest(terms.lease_duration.0) + slowest(terms.fence_deadline.0)
+    }
+
+    /// Another site was elected: nobody else has a right any more, held or not.
+    fn elected(&mut self, at: Time, stack: &StackId, site: &SiteId) {
+        let (Some(stack), Some(site)) = (History::stack_named(stack), History::site_named(site)) else {
+            return;
+        };
+        for other in (0..).take(self.sites.len()).filter(|other| *other != site) {
+            let right = self.right(stack, other);
+            right.until = right.until.map(|until| if until == HELD { at } else { until });
+        }
     }
 
     /// Epoch 1 is held from its entry on: what runs there goes on, also while no news gets through.
@@ -122,6 +167,7 @@ fn judge(right: &mut Right, at: Time, stack: Stack, site: Site, found: &mut Foun
 
 impl Checker for ClosedByDefault {
     fn take(&mut self, record: &Record, agreed: &Agreed, history: &History, found: &mut Found) {
+        self.watch_gate(record, found);
         if !self.judged {
             return;
         }
@@ -146,6 +192,7 @@ impl Checker for ClosedByDefault {
                         self.granted(at, &request.site, grant, found);
                     }
                     (Command::Adopt { stack, site, .. }, Outcome::Applied) => self.adopted(stack, site),
+                    (Command::Elect { stack, site, .. }, Outcome::Applied) => self.elected(at, stack, site),
                     _ => {}
                 }
             }
@@ -180,6 +227,34 @@ impl Checker for ClosedByDefault {
 }
 
 impl ClosedByDefault {
+    /// What a gate opens, by which cover; clocks have no part in it.
+    fn watch_gate(&mut self, record: &Record, found: &mut Found) {
+        let (stack, site, text) = match record.what {
+            What::GateBegan { stack, site } => {
+                let gate = &mut self.right(stack, site).gate;
+                (gate.covered, gate.opened) = (None, false);
+                return;
+            }
+            What::CoverTaken { stack, site, epoch, .. } => {
+                let gate = &mut self.right(stack, site).gate;
+                (gate.adopted, gate.covered) = (true, Some(epoch));
+                return;
+            }
+            What::PrimaryEnded { stack, site, .. } => {
+                self.right(stack, site).gate.opened = false;
+                return;
+            }
+            What::StepBegan { stack, site, epoch, step: StepKind::Promote } => {
+                (stack, site, self.right(stack, site).gate.opens(epoch))
+            }
+            What::PrimaryBegan { stack, site, .. } => (stack, site, self.right(stack, site).gate.began()),
+            _ => return,
+        };
+        if let Some(text) = text {
+            found.add(S5ClosedByDefault, record.at, stack, format!("dc{} {text}", site + 1));
+        }
+    }
+
     /// From here F counts: nobody could end it before.
     fn thaw(&mut self, history: &History, at: Time, stack: Stack, site: Site) {
         let fence = history.setup.policy.timing.terms().fence_deadline.0 * MILLI;
@@ -193,7 +268,7 @@ impl ClosedByDefault {
 mod tests {
     use super::super::build::{Story, failover, stack};
     use super::*;
-    use model::{Epoch, TimedAck};
+    use model::TimedAck;
 
     fn judged(story: &mut Story) -> Vec<super::super::Violation> {
         story.history.ended = story.now;
@@ -229,6 +304,34 @@ mod tests {
         let mut known = open(true);
         known.wait(9).tell(What::TimedAcked { site: 1, ack }).renew(1, 2, Some((1, false))).wait(20_000);
         assert_eq!(judged(&mut known).len(), 1);
+    }
+
+    #[test]
+    fn what_was_held_is_held_no_more_once_another_site_is_elected() {
+        let mut story = Story::adopted(|_| {});
+        story.ended(0).begin(1).elect(1, 1);
+        assert_eq!(judged(&mut story), []);
+        story.wait(1_000).began(0, 1, 0).wait(1_000);
+        assert_eq!(judged(&mut story).len(), 1, "adopted there, and long elected elsewhere");
+    }
+
+    #[test]
+    fn a_gate_that_starts_opens_nothing_by_what_an_earlier_one_was_given() {
+        let restarted = |taken_again: bool, orderly: bool| {
+            let mut story = Story::adopted(|_| {});
+            story.covered(0, 1).step(0, 1, StepKind::Promote).ended(0);
+            story.tell(What::GateEnded { stack: 0, site: 0 }).tell(What::GateBegan { stack: 0, site: 0 });
+            if taken_again {
+                story.covered(0, 1);
+            }
+            if orderly {
+                story.step(0, 1, StepKind::Promote);
+            }
+            judged(story.began(0, 1, 0)).len()
+        };
+        assert_eq!(restarted(true, true), 0);
+        assert_eq!(restarted(false, true), 1, "without a cover since its start");
+        assert_eq!(restarted(true, false), 1, "and nobody opened it");
     }
 
     #[test]

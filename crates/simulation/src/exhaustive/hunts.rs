@@ -121,6 +121,8 @@ pub const HUNTS: &[(Bug, &str, Trim)] = &[
     (Bug::EpochNotPersisted, "F", restarts),
     (Bug::AckBeforeLastProcess, "F", few),
     (Bug::RecordGoesBack, "F", few),
+    (Bug::FenceFromNow, "L", few),
+    (Bug::CoverEpochUnseen, "C", timed),
     (Bug::PermissionFromView, "F", few),
     (Bug::ElectUnfenced, "T", elections),
     (Bug::RollbackAfterElection, "G", promotes),

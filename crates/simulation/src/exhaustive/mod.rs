@@ -93,6 +93,14 @@ pub fn run_and_say(deep: bool, mut say: impl FnMut(&str)) -> Report {
         }
         report.broken.extend(verdict.never.iter().map(|what| format!("{}: never seen: {what}", rules.name)));
     }
+    for bounds in sets::all(deep) {
+        let verdict = sets::check(&bounds, None, None);
+        add(&mut report, &mut say, format!("{verdict} ({})", bounds.about));
+        if let Some((how, steps)) = &verdict.broken {
+            report.broken.push(format!("{}: {how}\n{}", bounds.name, steps.join("\n")));
+        }
+        report.broken.extend(verdict.never.iter().map(|what| format!("{}: never seen: {what}", bounds.name)));
+    }
     report
 }
 

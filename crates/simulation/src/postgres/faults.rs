@@ -20,6 +20,10 @@ pub enum Ill {
     /// A process hangs in the kernel: SIGKILL ends it only 5 to 60 s later. Longer than F may be:
     /// S1 does not hold against it when its site is lost meanwhile.
     OutlivesKill,
+    /// What is sent SIGKILL or SIGQUIT is gone only after a good part of F.
+    Lingers,
+    /// What it receives as a standby trickles in, a record at a time.
+    ThinLine,
 }
 
 impl Ill {
@@ -123,6 +127,11 @@ impl Database {
     pub fn set_ill(&mut self, site: Site, ill: Ill, on: bool) {
         let server = &mut self.servers[usize::from(site)];
         server.ill = if on { server.ill | ill.bit() } else { server.ill & !ill.bit() };
+    }
+
+    /// Ends every illness.
+    pub fn cure(&mut self, site: Site) {
+        self.servers[usize::from(site)].ill = 0;
     }
 
     /// An operator begins a base backup of `source` in place of what is there. Seconds later the

@@ -79,6 +79,7 @@ impl Database {
             Signal::Int => self.begin_stop(place, now),
             Signal::Quit => {
                 let (mute, gone) = (self.millis(1, 15), self.millis(15, 28));
+                let gone = gone.max(self.lingers(place));
                 let timers = &mut self.servers[place].timers;
                 timers.mute = timers.mute.min(now + mute);
                 timers.gone = timers.gone.min(now + gone);
@@ -98,6 +99,7 @@ impl Database {
         let hangs = self.servers[place].has(Ill::OutlivesKill);
         let mute = self.dice.below(5_000);
         let gone = if hangs { self.millis(5_000, 60_000) } else { self.millis(5, 18) };
+        let gone = gone.max(self.lingers(place));
         let server = &mut self.servers[place];
         if hangs && server.timers.mute != NEVER {
             return;
@@ -110,6 +112,11 @@ impl Database {
         server.timers.mute = server.timers.mute.min(now + mute);
         server.timers.gone = server.timers.gone.min(now + gone);
         self.mark(place);
+    }
+
+    /// How long processes stay after SIGKILL at least.
+    fn lingers(&self, place: usize) -> Time {
+        if self.servers[place].has(Ill::Lingers) { self.settings.linger } else { 0 }
     }
 
     /// True if no process is left.

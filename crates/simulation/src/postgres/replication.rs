@@ -2,7 +2,7 @@
 //! identifier, timeline number, position.
 
 use super::server::{Link, NEVER, Phase, Receiver, Sender, Stop};
-use super::{Around, Database, index};
+use super::{Around, Database, Ill, index};
 use crate::history::{MILLI, SECOND, Time};
 use model::Lsn;
 
@@ -13,6 +13,8 @@ const KEEPALIVE_EVERY: Time = 2_500 * MILLI;
 /// How long a lost packet waits before it is sent again, at first and at most.
 const RESEND_MIN: Time = 200 * MILLI;
 const RESEND_MAX: Time = 2 * SECOND;
+/// Over a thin line a record comes this often.
+const THIN_EVERY: Time = 2 * SECOND;
 /// A connection that is being made hangs so long before anybody looks again.
 const CONNECT_EVERY: Time = SECOND;
 
@@ -155,10 +157,12 @@ impl Database {
             receiver.retry = (receiver.retry * 2).clamp(RESEND_MIN, RESEND_MAX);
             receiver.retry
         } else if more {
-            receiver.coming = Some(source.disk.tip);
+            let thin = self.servers[site].has(Ill::ThinLine);
+            let (own, whole) = (self.servers[site].disk.tip, source.disk.tip);
+            receiver.coming = Some(if thin { self.wal.next_of(own, whole) } else { whole });
             receiver.told = self.end_of(from);
             receiver.retry = 0;
-            self.latency()
+            if thin { THIN_EVERY } else { self.latency() }
         } else {
             receiver.heard = now;
             receiver.retry = 0;
@@ -214,8 +218,15 @@ impl Database {
             let reached = around.reaches(index(site), sender.site);
             let server = &mut self.servers[usize::from(sender.site)];
             let linked = |r: &&mut Receiver| r.link == sender.link && r.state == Link::Streaming;
+            let thin = server.has(Ill::ThinLine);
             let Some(receiver) = server.receiver.as_mut().filter(linked) else { continue };
             if receiver.coming.is_some() || receiver.retry > 0 {
+                // Where the log ends is said with every bit of it.
+                receiver.told = if thin && reached { receiver.told.max(end) } else { receiver.told };
+                continue;
+            }
+            if thin {
+                server.timers.receiver = server.timers.receiver.min(now + latency);
                 continue;
             }
             if reached {

@@ -29,6 +29,8 @@ pub struct Settings {
     pub recovery_max: Time,
     /// Replication connections end after silence of this length.
     pub replication_timeout: Time,
+    /// Processes that linger ([`super::Ill::Lingers`]) are gone so soon after SIGKILL.
+    pub linger: Time,
     /// Standbys that a commit waits for at the beginning; none: asynchronous.
     pub sync: SyncSet,
 }
@@ -50,6 +52,7 @@ impl Settings {
             slow_stop_permille: 50,
             recovery_max: 2 * SECOND,
             replication_timeout: 60 * SECOND,
+            linger: 100 * MILLI,
             sync: SyncSet::NONE,
         }
     }

@@ -138,6 +138,16 @@ impl Wal {
         })
     }
 
+    /// The first record of `sent`'s log beyond the end of `own`; `sent` if there is none.
+    #[must_use]
+    pub fn next_of(&self, own: Tip, sent: Tip) -> Tip {
+        let (end, mut at) = (self.record(own).end, sent);
+        while self.record(self.record(at).before).end > end {
+            at = self.record(at).before;
+        }
+        at
+    }
+
     /// The clients' writes in a log, sorted.
     #[must_use]
     pub fn rows(&self, tip: Tip) -> Vec<u64> {
@@ -188,6 +198,15 @@ mod tests {
         assert_eq!(wal.rows(mixed), [1, 2, 4]);
         assert_eq!(wal.rows(more), [1, 3, 4]);
         assert_eq!(wal.receive(b, more), more);
+    }
+
+    #[test]
+    fn a_log_is_received_record_by_record() {
+        let mut wal = Wal::new();
+        let one = wal.append(Tip::ROOT, 100, ONE, 1);
+        let two = wal.append(one, 100, ONE, 2);
+        assert_eq!((wal.next_of(Tip::ROOT, two), wal.next_of(one, two)), (one, two));
+        assert_eq!(wal.next_of(two, two), two);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `cargo simulate` does with the simulator.
 
+pub mod check;
 pub mod replay;
 pub mod scenarios;
 pub mod seeds;

@@ -4,7 +4,6 @@ use super::World;
 use crate::history::{Site, Time, What};
 use crate::message::{Event, Process};
 use crate::plan::{Clocks, FaultKind};
-use crate::postgres::Ill;
 use model::Millis;
 
 impl World {
@@ -56,16 +55,7 @@ impl World {
             FaultKind::LoseSite(site) => self.boot_host(site),
             FaultKind::Freeze(site, clocks) => self.freeze(site, clocks, lasts, begins),
             FaultKind::Cut(from, to) => self.cut(from, to, begins),
-            FaultKind::Isolate(site, inward, outward) => {
-                for other in (0..self.sites).filter(|other| *other != site) {
-                    if inward {
-                        self.cut(other, site, begins);
-                    }
-                    if outward {
-                        self.cut(site, other, begins);
-                    }
-                }
-            }
+            FaultKind::Isolate(site, inward, outward) => self.isolate(site, inward, outward, begins),
             FaultKind::Degrade(site, slower, loss, twice) => {
                 for other in (0..self.sites).filter(|other| *other != site) {
                     let (slower, loss, twice) = if begins { (slower, loss, twice) } else { (0, 0, 0) };
@@ -137,6 +127,10 @@ impl World {
                 }
             }
             FaultKind::KillLeader => self.kill_leader(begins),
+            FaultKind::DiesOrdering(site, postmaster) => {
+                self.hosts[usize::from(site)].dies_ordering = begins.then_some(postmaster);
+            }
+            FaultKind::IsolatePromoted(stack) => self.isolate_promoted(stack, begins),
         }
     }
 
@@ -153,6 +147,17 @@ impl World {
             self.kill_process(Process::Witness(leader));
         } else if !begins && let Some(leader) = self.killed_leader.take() {
             self.restart(Process::Witness(leader));
+        }
+    }
+
+    pub(super) fn isolate(&mut self, site: Site, inward: bool, outward: bool, begins: bool) {
+        for other in (0..self.sites).filter(|other| *other != site) {
+            if inward {
+                self.cut(other, site, begins);
+            }
+            if outward {
+                self.cut(site, other, begins);
+            }
         }
     }
 
@@ -261,9 +266,7 @@ impl World {
                 }
             }
             for stack in 0..self.stacks {
-                for ill in [Ill::SlowStop, Ill::PromoteFails, Ill::PromoteStalls, Ill::Hangs, Ill::DiskFull] {
-                    self.databases[usize::from(stack)].set_ill(site, ill, false);
-                }
+                self.databases[usize::from(stack)].cure(site);
             }
         }
         self.operator.want_auto();

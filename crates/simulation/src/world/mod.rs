@@ -8,7 +8,7 @@
 //! | `actor` | an actor's loop around its renewals, its book and `reconcile` |
 //! | `gate` | a gate's loop around its memory and `permit` |
 //! | `life` | processes and hosts that start, stop, pause and end |
-//! | `faults` | what the plan of a seed does to all that |
+//! | `faults`, `plots` | what the plan of a seed does to all that |
 //! | `operator` | people: adoption, modes, attestations, rejoins |
 //! | `script` | the script of a scenario |
 
@@ -17,6 +17,7 @@ mod faults;
 mod gate;
 mod life;
 mod operator;
+mod plots;
 mod process;
 mod raft;
 mod script;
@@ -111,6 +112,8 @@ pub struct World {
     /// Faults that hold now, by their number in the plan.
     holding: Vec<bool>,
     killed_leader: Option<Site>,
+    /// By stack: a promoted site is cut off; which one was.
+    isolates: Vec<(bool, Option<Site>)>,
     /// Everything that happened.
     pub history: History,
     /// Figures.
@@ -162,6 +165,7 @@ impl World {
             late_wakes: Vec::new(),
             holding: vec![false; plan.faults.len()],
             killed_leader: None,
+            isolates: vec![(false, None); usize::from(stacks)],
             history: History::new(setup),
             figures: Figures::default(),
             hash: 0xcbf2_9ce4_8422_2325,
@@ -243,6 +247,7 @@ impl World {
             Event::Operator => self.operator_looks(),
             Event::Heal => self.heal(),
             Event::Script => {}
+            Event::Betray(betrayal) => self.betray(betrayal),
         }
         self.settle_wakes();
     }
@@ -303,8 +308,7 @@ impl World {
 
     /// A site's clocks now.
     fn moment(&self, site: Site) -> Moment {
-        let read = self.hosts[usize::from(site)].clock.read(self.now);
-        if self.bug == Some(Bug::OneClock) { Moment { boottime: read.raw, raw: read.raw } } else { read }
+        self.hosts[usize::from(site)].clock.read(self.now)
     }
 
     fn clock(&self, site: Site) -> &Clock {

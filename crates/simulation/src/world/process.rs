@@ -68,6 +68,8 @@ pub struct Host {
     pub timers_over: Vec<(Stack, u32)>,
     /// The last acknowledgement of a timed cover, for the history.
     pub acked: Option<TimedAck>,
+    /// With its next order to relinquish the actor dies, or the postmaster.
+    pub dies_ordering: Option<bool>,
 }
 
 impl Host {
@@ -84,6 +86,7 @@ impl Host {
             records: vec![None; usize::from(stacks)],
             timers_over: Vec::new(),
             acked: None,
+            dies_ordering: None,
         }
     }
 }

@@ -292,6 +292,7 @@ impl World {
         let important = changes_views(&committed.entry.command) && !matches!(outcome, Outcome::Refused(_));
         if newest && self.raft.leader == Some(site) {
             committed.outcome = outcome;
+            self.mind_promotion(place);
             if self.story {
                 self.tell_entry(place);
             }

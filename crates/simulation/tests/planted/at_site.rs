@@ -128,31 +128,3 @@ pub fn a_former_primary_is_found() -> Seen {
     let opens = !matches!(decision, Decision::Wait(_));
     opens.then(|| (S5ClosedByDefault, format!("{decision:?} without a cover")))
 }
-
-/// A gate has relinquished epoch 2; its cover is still valid.
-pub fn a_relinquished_epoch_under_its_cover() -> Seen {
-    let memory = gate(2, 2, true);
-    let decision = memory.input(Data::Primary, Running::No, false, START).decide();
-    let opens = matches!(decision, Decision::StartPrimary(_));
-    opens.then(|| (S3EpochsGrow, String::from("an epoch is opened that is closed on disk")))
-}
-
-/// An order of epoch 1 that was under way for long; the gate has seen epoch 2.
-pub fn an_order_of_an_older_epoch() -> Seen {
-    let memory = gate(2, 1, false);
-    let server = permit::Server::Open {
-        mode: permit::Mode::Standby,
-        seen_recovery: true,
-        settled: true,
-        closing: false,
-    };
-    let input = memory.input(Data::Standby, Running::Open(permit::Mode::Standby), false, START);
-    let obeyed = input.may_obey(permit::Order::Follow(Epoch(1)), server).is_ok();
-    obeyed.then(|| (S3EpochsGrow, String::from("a standby follows the site of an older epoch")))
-}
-
-/// The postmaster is gone; a backend is not.
-pub fn a_backend_outlives_its_postmaster() -> Seen {
-    let way = permit::relinquishment(Epoch(1), permit::Server::Clearing);
-    (way == permit::Way::Done).then(|| (S1OneWriter, String::from("fenced, and a process is left")))
-}

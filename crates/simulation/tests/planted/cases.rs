@@ -1,7 +1,7 @@
 //! Every planted bug: who must catch it, and how it is looked for.
 
-use crate::methods::How::{self, Scenario, Seeds, With, World};
-use crate::{at_site, scenarios};
+use crate::methods::How::{self, Scenario, Seeds, Sets, World};
+use crate::{at_site, elections, scenarios};
 use coordination::invariants::Invariant::{
     self, L1ItEnds, L2NoNeedlessFailover, L3NoNeedlessOutage, S1OneWriter, S2FenceFirst, S3EpochsGrow,
     S4NoLostAcknowledgement, S5ClosedByDefault, S6OneTransition, S7AgreedNotGuessed,
@@ -155,29 +155,44 @@ pub const CASES: &[Case] = &[
         S4,
         Scenario("a standby that did not stream", scenarios::a_standby_that_did_not_stream),
     ),
-    case(Bug::LagIgnored, S4, Scenario("a standby beyond max_lag", scenarios::a_standby_beyond_max_lag)),
+    case(Bug::LagIgnored, S4, Seeds(ALL, 400)),
     case(
         Bug::LsnsAcrossTimelines,
         S4,
         Scenario("a longer log of an older timeline", scenarios::a_longer_log_of_an_older_timeline),
     ),
+    case(Bug::ConsentNotNeeded, S4, Seeds(ALL, 300)),
     case(
-        Bug::ConsentNotNeeded,
+        Bug::LongestNotAwaited,
         S4,
-        Scenario("lost before anybody streamed", scenarios::lost_before_anybody_streamed),
+        Scenario("a longer log is away for a moment", elections::the_longer_log_is_away_for_a_moment),
+    ),
+    case(Bug::AwaitedSinceFence, S4, Seeds(ALL, 1_500)),
+    case(Bug::WishCostsRows, S4, Seeds(ALL, 1_500)),
+    case(Bug::ClosedStaysClosed, L1, Seeds(ALL, 1_000)),
+    case(Bug::FailedNeverAgain, L1, Seeds(ALL, 200)),
+    case(
+        Bug::SickPrimaryTakesOff,
+        L1,
+        Scenario("a sick primary and its standbys", elections::a_sick_primary_and_its_standbys),
     ),
     case(Bug::DigestIgnored, S7, Scenario("states that differ", scenarios::states_that_differ)),
+    case(Bug::SetOfSuccessor, S4, Sets(STEPS)),
+    case(Bug::JointSkipped, S4, Sets(STEPS)),
+    case(Bug::LastSetAlone, S4, Sets(STEPS)),
+    case(Bug::ElectionSetAtOnce, S4, Sets(STEPS)),
+    case(Bug::SettledUnseen, S4, Sets(STEPS)),
+    case(Bug::SettledBeforeCaughtUp, S4, Sets(STEPS)),
+    case(Bug::ElectBeforeSetHeard, S4, Sets(STEPS)),
+    case(Bug::ShorterLogElected, S4, Sets(STEPS)),
+    case(Bug::OlderSetReloaded, S4, Sets(STEPS)),
     case(Bug::DeadlineIgnored, WRITER, World(STEPS)),
     case(
         Bug::DeadlineFromArrival,
         S5,
         Scenario("an answer is read late", at_site::an_answer_that_is_read_late),
     ),
-    case(
-        Bug::ClosedIgnored,
-        S3,
-        Scenario("a relinquished epoch under its cover", at_site::a_relinquished_epoch_under_its_cover),
-    ),
+    case(Bug::ClosedIgnored, S3, Seeds(ALL, 200)),
     case(
         Bug::RecordGoesBack,
         S3,
@@ -189,17 +204,11 @@ pub const CASES: &[Case] = &[
         Scenario("a former primary is found", at_site::a_former_primary_is_found),
     ),
     case(Bug::PromotedByOthersKept, S5, Scenario("promoted by hand", at_site::promoted_by_hand)),
-    case(
-        Bug::StaleOrderObeyed,
-        S3,
-        Scenario("an order of an older epoch", at_site::an_order_of_an_older_epoch),
-    ),
-    case(
-        Bug::AckBeforeLastProcess,
-        S1,
-        Scenario("a backend outlives its postmaster", at_site::a_backend_outlives_its_postmaster),
-    ),
-    case(Bug::OneClock, WRITER, World(STEPS)),
+    case(Bug::StaleOrderObeyed, S3, Seeds(ALL, 300)),
+    case(Bug::AckBeforeLastProcess, S1, Seeds(ALL, 300)),
+    case(Bug::FenceFromNow, WRITER, World(STEPS)),
+    case(Bug::CoverEpochUnseen, WRITER, World(STEPS)),
+    case(Bug::OneClock, WRITER, Seeds(ALL, 400)),
     case(Bug::CheckThenAct, WRITER, World(STEPS)),
     case(Bug::RelinquishNotOnDisk, S3, World(2 * STEPS)),
     case(Bug::EpochNotPersisted, S3, World(2 * STEPS)),
@@ -209,5 +218,5 @@ pub const CASES: &[Case] = &[
     case(Bug::LsnBeforeDetach, S4, Seeds(ALL, 300)),
     // In asynchronous mode a standby lets go only once the fence is proven: whom it attaches to again
     // sends nothing any more. 300 seeds pass.
-    case(Bug::StandbyReattaches, S4, With("synchronous mode")),
+    case(Bug::StandbyReattaches, S4, Sets(STEPS)),
 ];

@@ -18,10 +18,10 @@ pub enum How {
     Seeds(Class, u64),
     /// The model check, in the world that `exhaustive::HUNTS` names, at most so many steps.
     World(usize),
+    /// The model check of the synchronous sets, in the world that `sets::HUNTS` names.
+    Sets(usize),
     /// A directed scenario over the production functions.
     Scenario(&'static str, fn() -> Seen),
-    /// Not yet: without this part of the design the rule costs nothing when it is broken.
-    With(&'static str),
 }
 
 impl fmt::Display for How {
@@ -29,9 +29,8 @@ impl fmt::Display for How {
         let text = match self {
             Self::Seeds(Class::All, seeds) => format!("{seeds} seeds"),
             Self::Seeds(class, seeds) => format!("{seeds} seeds ({class:?})"),
-            Self::World(steps) => format!("model check, {steps} steps"),
+            Self::World(steps) | Self::Sets(steps) => format!("model check, {steps} steps"),
             Self::Scenario(name, _) => format!("scenario: {name}"),
-            Self::With(what) => format!("not yet: comes with {what}"),
         };
         f.pad(&text)
     }
@@ -43,8 +42,8 @@ impl How {
         match self {
             Self::Seeds(class, seeds) => in_seeds(case, *class, *seeds),
             Self::World(steps) => in_world(case, *steps),
+            Self::Sets(steps) => in_sets(case, *steps),
             Self::Scenario(_, play) => in_scenario(case, *play),
-            Self::With(what) => Ok(format!("not looked for before {what}")),
         }
     }
 }
@@ -79,6 +78,15 @@ fn in_world(case: &Case, steps: usize) -> Result<String, String> {
             broken.how
         )),
         Some(broken) => Err(format!("by {:?} instead: {}", broken.invariant, broken.how)),
+        None => Err(format!("{} states pass", verdict.states)),
+    }
+}
+
+fn in_sets(case: &Case, steps: usize) -> Result<String, String> {
+    let verdict = exhaustive::sets::hunt(case.bug, steps).ok_or("it is not hunted in any world")?;
+    match &verdict.broken {
+        Some(_) if named(case, Invariant::S4NoLostAcknowledgement) => Ok(verdict.to_string()),
+        Some((how, _)) => Err(format!("by S4 instead: {how}")),
         None => Err(format!("{} states pass", verdict.states)),
     }
 }

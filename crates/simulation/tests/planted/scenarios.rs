@@ -10,8 +10,8 @@ use coordination::lease::LeaseTable;
 use coordination::timing::Profile;
 use coordination::{Command, Entry, LinkRow, LocalView, Outcome, Timing, candidates, decide};
 use model::{
-    DatabaseReport, Epoch, GrantTerms, Hold, Ineligible, Instruction, LogIndex, Millis, Mode, RenewRequest,
-    RenewalNumber, Replica, SiteReport, StepKind, SystemId, TimedAck, Timeline, Upstream, Verdict,
+    Epoch, GrantTerms, Hold, Ineligible, Instruction, LogIndex, Millis, Mode, RenewRequest, RenewalNumber,
+    StepKind, TimedAck, Timeline, Verdict,
 };
 
 /// A leader elects before the fence is proven.
@@ -439,21 +439,6 @@ pub fn the_second_attempt_of_a_transition() -> Seen {
     holds.contains(&Hold::Cooldown).then(|| (L1ItEnds, text.to_owned()))
 }
 
-/// `dc2` was elected by a failover, took writes, and is lost before anybody streamed from it.
-pub fn lost_before_anybody_streamed() -> Seen {
-    let mut group = elected();
-    group.report(2, StepKind::Promote, 2, 2, 100);
-    group.report(2, StepKind::VerifyWrite, 2, 2, 100);
-    group.commit(Command::Complete { stack: stack(), epoch: Epoch(2) });
-    let (site, incarnation, number) = (site(2), model::Incarnation(1), group.number(2));
-    group.commit(Command::Expire { site, incarnation, number });
-    let cause = model::Cause::Expired;
-    group.commit(Command::BeginTransition { stack: stack(), epoch: Epoch(2), cause, to: None });
-    let holds = decide::holds(&group.state, &leader(&group), &stack(), START);
-    let text = "all that dc2 acknowledged is given up, and nobody is asked";
-    (!holds.contains(&Hold::NeedsConsent)).then(|| (S4NoLostAcknowledgement, text.to_owned()))
-}
-
 /// `dc3` had stopped streaming long before the loss.
 pub fn a_standby_that_did_not_stream() -> Seen {
     let mut group = Group::new();
@@ -466,31 +451,4 @@ pub fn a_standby_that_did_not_stream() -> Seen {
     let candidate = judged.into_iter().find(|candidate| candidate.site == dc3)?;
     let barred = candidate.against.contains(&Ineligible::NotStreaming);
     (!barred).then(|| (S4NoLostAcknowledgement, String::from("what it missed is not bounded by max_lag")))
-}
-
-/// `dc2` streams, far behind.
-pub fn a_standby_beyond_max_lag() -> Seen {
-    let mut group = Group::new();
-    let (dc2, epoch) = (site(2), Epoch(1));
-    group.commit(Command::SetStreaming { stack: stack(), site: dc2.clone(), epoch, streams: None });
-    let mut view = leader(&group);
-    let behind = group.state.policy()?.max_lag_bytes + 1;
-    let mut primary = DatabaseReport { system_id: Some(SystemId(7)), ..DatabaseReport::unknown() };
-    primary.replicas =
-        vec![Replica { name: String::from("dc2"), streaming: true, flushed: None, replayed: None }];
-    let mut standby = DatabaseReport { system_id: Some(SystemId(7)), ..DatabaseReport::unknown() };
-    standby.upstream = Some(Upstream {
-        site: Some(site(1)),
-        streaming: true,
-        timeline: Timeline(1),
-        message_age: Millis(10),
-        lag_bytes: behind,
-    });
-    for (n, database) in [(1, primary), (2, standby)] {
-        view.report(SiteReport { site: site(n), stack: stack(), database, gate: None }, START);
-    }
-    let counts = decide(&group.state, &view, START)
-        .iter()
-        .any(|command| matches!(command, Command::SetStreaming { streams: Some(_), .. }));
-    counts.then(|| (S4NoLostAcknowledgement, format!("{behind} bytes behind counts as streaming")))
 }

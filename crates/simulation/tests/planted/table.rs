@@ -2,7 +2,7 @@
 //! `BLESS=1 cargo test -p simulation --test planted table` writes it anew.
 
 use crate::cases::CASES;
-use simulation::exhaustive::HUNTS;
+use simulation::exhaustive::{HUNTS, sets};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -21,7 +21,10 @@ fn render() -> String {
             .collect();
         let also = match HUNTS.iter().find(|(bug, ..)| *bug == case.bug) {
             Some((_, world, _)) => format!("world {world}"),
-            None => String::new(),
+            None => sets::HUNTS
+                .iter()
+                .find(|(bug, _)| *bug == case.bug)
+                .map_or_else(String::new, |(_, world)| format!("world {world}")),
         };
         let (bug, what, by) = (case.bug, case.bug.text(), names.join(" or "));
         writeln!(text, "| {bug:?} | {what} | {by} | {} | {also} |", case.how)

@@ -109,15 +109,13 @@ pub const HUNTS: &[(Bug, &str)] = &[
     (Bug::SetOfSuccessor, "S1"),
     (Bug::JointSkipped, "S1"),
     (Bug::LastSetAlone, "S1"),
-    (Bug::ElectionSetAtOnce, "S1"),
+    (Bug::ElectionSetAtOnce, "S5"),
     (Bug::SettledUnseen, "S1"),
     (Bug::SettledBeforeCaughtUp, "S1"),
     (Bug::ElectBeforeSetHeard, "S1"),
     (Bug::ShorterLogElected, "S1"),
     (Bug::OlderSetReloaded, "S1"),
     (Bug::StandbyReattaches, "S1"),
-    (Bug::LateRenewalIgnored, "S4"),
-    (Bug::SetChangesDuringFence, "S1"),
 ];
 
 /// Looks for one bug in its world; at most `limit` steps are tried.

@@ -107,6 +107,7 @@ impl World {
         a.order_number = a.order_number.max(number);
         side.book.ordered(number, kind.clone(), now);
         self.say(|w| format!("the actor of {} orders {}: {kind:?}", w.name(a.site), w.stack_name(stack)));
+        self.order_given(stack, a.site, &kind);
         self.send(a.site, Process::Gate(stack, a.site), Message::Order(stack, session, number, kind));
     }
 

@@ -4,7 +4,7 @@ use super::{Gate, Open, Server, Stop};
 use crate::history::What;
 use crate::postgres::Signal;
 use crate::world::World;
-use coordination::permit::{FenceStage, fence_stage};
+use coordination::permit::{FenceStage, Mode, fence_stage};
 use coordination::planted::Bug;
 use model::Epoch;
 
@@ -12,12 +12,16 @@ impl World {
     /// Begins a fence, counted from the deadline if that is what ended; nothing if one is under way.
     pub(super) fn fence(&mut self, gate: &mut Gate, reason: &'static str) {
         let now = self.moment(gate.site);
-        let over = Self::deadline(gate).filter(|end| end.is_over(now)).map(|end| end.moment());
         let Server::Open(open) = &mut gate.server else { return };
         if matches!(open.stop, Some(Stop::Fence { .. } | Stop::Kill)) {
             return;
         }
-        open.stop = Some(Stop::Fence { anchor: over.unwrap_or(now), reached: None });
+        // F counts from the end of the cover, also if that was taken away before anybody looked.
+        let anchor = match open.mode {
+            Mode::Primary(epoch) => gate.memory.fence_from(epoch, now),
+            Mode::Plain | Mode::Standby => now,
+        };
+        open.stop = Some(Stop::Fence { anchor, reached: None });
         let (stack, site) = (gate.stack, gate.site);
         self.add(What::Closing { stack, site, reason });
         self.note(6, u64::from(stack), u64::from(site));
