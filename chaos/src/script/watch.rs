@@ -111,7 +111,7 @@ fn look_for_primaries(layout: &Layout, known: &mut Vec<(u8, u8)>, to: &Sender<Se
             let is = if was {
                 !procs::working_in(&data).is_empty()
             } else {
-                !standby && procs::postmaster(&data).is_some()
+                !standby && procs::postmaster(&data).is_some_and(|server| serves(server.pid))
             };
             if is != was {
                 let _ = to.send(Seen::Primary(clock::now(), stack, site - 1, is));
@@ -119,4 +119,9 @@ fn look_for_primaries(layout: &Layout, known: &mut Vec<(u8, u8)>, to: &Sender<Se
             }
         }
     }
+}
+
+/// What `pg_rewind` starts to recover a copy (`--single`) takes no clients.
+fn serves(pid: i32) -> bool {
+    !procs::command_line(pid).iter().any(|word| word == "--single")
 }
