@@ -159,7 +159,8 @@ impl NoLostAcknowledgement {
                 // before. And so does everybody, there or not, for a moment after the last detachment.
                 // What came while the election was under way already counts for nothing.
                 let decided = committed.entry.at.0 * MILLI;
-                let reported = known.detachments.iter().filter(|d| d.epoch == *epoch && d.at < decided);
+                let all = known.detachments.iter().filter(|d| d.epoch == *epoch);
+                let reported = all.clone().filter(|d| d.at <= decided);
                 let last = reported.clone().map(|d| d.at).max();
                 let hasty = known.closed.is_some_and(|closed| decided < closed + self.patience);
                 let waits = last.is_some_and(|last| decided < last + self.patience * 9 / 10);
@@ -171,7 +172,7 @@ impl NoLostAcknowledgement {
                     let there = fresh && !away && (hasty || d.at + self.patience <= decided);
                     streamed && (there || waits)
                 };
-                let position = reported.clone().find(|d| d.site == to).map(|d| d.position);
+                let position = all.clone().find(|d| d.site == to).map(|d| d.position);
                 let own = position.map(|p| p.lsn);
                 let alone = known.needs_consent().then_some(from.at);
                 let heard_of = reported.filter(counts).copied().collect();

@@ -167,7 +167,7 @@ pub const CASES: &[Case] = &[
         S4,
         Scenario("a longer log is away for a moment", elections::the_longer_log_is_away_for_a_moment),
     ),
-    case(Bug::AwaitedSinceFence, S4, Seeds(ALL, 1_500)),
+    case(Bug::AwaitedSinceFence, S4, Seeds(ALL, 3_000)),
     case(Bug::WishCostsRows, S4, Seeds(ALL, 1_500)),
     case(Bug::ClosedStaysClosed, L1, Seeds(ALL, 1_000)),
     case(Bug::FailedNeverAgain, L1, Seeds(ALL, 200)),
