@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     fn at(ms: u64) -> Moment {
-        Moment { boottime: ms * 1_000_000, raw: ms * 1_000_000 }
+        Moment { boottime: 1_000_000, raw: 1_000_000 }.after(Millis(ms))
     }
 
     #[test]
