@@ -160,7 +160,7 @@ impl NoLostAcknowledgement {
                 // What came while the election was under way already counts for nothing.
                 let decided = committed.entry.at.0 * MILLI;
                 let all = known.detachments.iter().filter(|d| d.epoch == *epoch);
-                let reported = all.clone().filter(|d| d.at <= decided);
+                let reported = all.clone().filter(|d| d.at < decided);
                 let last = reported.clone().map(|d| d.at).max();
                 let hasty = known.closed.is_some_and(|closed| decided < closed + self.patience);
                 let waits = last.is_some_and(|last| decided < last + self.patience * 9 / 10);
