@@ -224,7 +224,13 @@ impl Engine {
             return;
         }
         self.seat_looked = now;
-        let Some(site) = seat::better(&self.state, &self.config.site, &self.seats(now)) else { return };
+        let seats = self.seats(now);
+        // Where the others are no majority the loss of this site is the group's, wherever the seat
+        // is: a move would be an election that is good for nothing.
+        if seats.len() < self.config.members.len() / 2 + 1 {
+            return;
+        }
+        let Some(site) = seat::better(&self.state, &self.config.site, &seats) else { return };
         let Some(node) = self.config.node_of(&site) else { return };
         self.seat.tried(now);
         tracing::info!(%site, "the leader's seat moves to a site with fewer active stacks");
