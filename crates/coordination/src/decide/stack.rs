@@ -88,7 +88,8 @@ fn begin_cause(
     let site = state.sites().get(&active.site)?;
     match site.verdict {
         Verdict::Suspect => {
-            let alive = stack.sync.is_synchronous() && is_heard_by_standby(view, policy, id, active, now);
+            let alive =
+                stack.sync.is_synchronous() && is_heard_by_standby(view, policy, id, stack, active, now);
             return (!alive).then_some(Cause::Silence { number: site.number });
         }
         Verdict::Lost => return (stack.mode != Mode::Auto).then_some(Cause::Expired),
@@ -111,6 +112,7 @@ fn is_heard_by_standby(
     view: &LocalView,
     policy: &Policy,
     id: &StackId,
+    stack: &Stack,
     active: &Assignment,
     now: Moment,
 ) -> bool {
@@ -123,7 +125,7 @@ fn is_heard_by_standby(
             up.filter(follows).is_some_and(|up| up.message_age.plus(since) <= detect)
         })
     };
-    view.witnesses().iter().any(hears)
+    stack.sites.iter().any(hears)
 }
 
 /// The site answers, but its database does not: only a report that says so counts.

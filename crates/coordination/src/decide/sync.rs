@@ -4,7 +4,7 @@ use crate::Command;
 use crate::state::{Assignment, Stack};
 use crate::view::{Heard, LocalView};
 use alloc::collections::BTreeSet;
-use model::{DatabaseReport, Lsn, Millis, Moment, Replication, SiteId, StackId, SyncSet};
+use model::{DatabaseReport, Lsn, Millis, Moment, SiteId, StackId, SyncSet};
 
 /// A member that does not stream for this long leaves the set (`set.shrink_after`).
 const SHRINK_AFTER: Millis = Millis(5_000);
@@ -54,7 +54,6 @@ fn has_flushed(primary: &DatabaseReport, member: &SiteId, lsn: Lsn) -> bool {
 /// Members stay until they have not streamed for a while; standbys that stream join.
 fn next_set(view: &LocalView, stack: &Stack, active: &Assignment, primary: &Heard, now: Moment) -> SyncSet {
     let sync = &stack.sync;
-    let Replication::Sync { k, .. } = sync.replication else { return SyncSet::NONE };
     let others: BTreeSet<SiteId> = stack.sites.iter().filter(|s| **s != active.site).cloned().collect();
     let streams = |site: &&SiteId| {
         let shown = primary.report.database.replicas.iter().any(|r| r.name == site.as_str() && r.streaming);
@@ -66,11 +65,5 @@ fn next_set(view: &LocalView, stack: &Stack, active: &Assignment, primary: &Hear
     };
     let members: BTreeSet<SiteId> =
         others.iter().filter(|site| streams(site) || stays(site)).cloned().collect();
-    let kept = sync.wanted();
-    // A set that the operator allows and that nobody joins or has to leave stays as it is.
-    let short = members.len() < usize::from(k);
-    if short && kept.k == k && sync.set_of(members.clone(), others.clone()) == *kept {
-        return kept.clone();
-    }
     sync.set_of(members, others)
 }
